@@ -1,0 +1,129 @@
+"""Every error cenote raises, one sentence each.
+
+Strategy: one root, ``CenoteError``; each class also inherits the stdlib class a caller would
+already be catching (``TimeoutError``, ``ConnectionError``, ``ValueError``...). Messages are written
+where the state is known and say what happened, the state, and what to change. All errors pickle:
+the message is the only positional argument, everything else is a keyword with a default.
+
+This module is the floor of the package: it imports nothing of cenote, and every layer may import it.
+"""
+
+from __future__ import annotations
+
+
+class CenoteError(Exception):
+    """The root of every error raised by cenote."""
+
+
+class ConfigurationError(CenoteError, ValueError):
+    """An option, URL or combination of them is not valid."""
+
+
+# What a caller passed to a command: raised before a byte is sent.
+
+
+class InvalidKey(CenoteError, ValueError):
+    """The key can not be carried by memcached."""
+
+
+class InvalidArgument(CenoteError, ValueError):
+    """A TTL, delta, token or other argument is out of range or of the wrong type."""
+
+
+class NotSerializable(CenoteError, TypeError):
+    """The value can not be stored with the serialisation in use."""
+
+
+class UnknownFlagsWarning(UserWarning):
+    """A stored value carries flags this client's serialisation does not know: read as a miss."""
+
+
+# The pool.
+
+
+class PoolError(CenoteError):
+    """The pool could not do what was asked of it."""
+
+
+class PoolTimeout(PoolError, TimeoutError):
+    """No connection could be had within the caller's deadline."""
+
+
+class PoolSaturated(PoolError):
+    """Too many callers are waiting already (``max_waiting``)."""
+
+
+class PoolClosed(PoolError):
+    """The pool has been closed, or is closing."""
+
+
+class ConnectFailed(PoolError, ConnectionError):
+    """A connection could not be opened; the cause is chained."""
+
+
+class LeaseError(PoolError, RuntimeError):
+    """A connection was returned twice, to the wrong pool, or from a forked child."""
+
+
+class WrongLoop(PoolError, RuntimeError):
+    """An asyncio pool or client was used from another event loop than its own."""
+
+
+# The conversation with a server.
+
+
+class OperationTimeout(CenoteError, TimeoutError):
+    """The operation's deadline passed.
+
+    Attributes:
+        phase: Where the time went: ``"connect"`` or ``"exchange"`` (a wait for a free connection
+            is a ``PoolTimeout``).
+    """
+
+    def __init__(self, message: str = "", *, phase: str = "exchange") -> None:
+        super().__init__(message)
+        self.phase = phase
+
+
+class ConnectionLost(CenoteError, ConnectionError):
+    """The connection ended before the reply was complete.
+
+    Attributes:
+        replied: True when some byte of the reply had arrived, so the request was seen.
+    """
+
+    def __init__(self, message: str = "", *, replied: bool = False) -> None:
+        super().__init__(message)
+        self.replied = replied
+
+
+class ProtocolError(CenoteError):
+    """The peer broke the protocol: the connection is destroyed, nothing it said is believed."""
+
+
+class ServerError(CenoteError):
+    """The server answered ``SERVER_ERROR``: it understood the command and could not do it."""
+
+
+class OutOfMemory(ServerError, MemoryError):
+    """The server has no memory left to store the value."""
+
+
+class ValueTooLarge(ServerError, ValueError):
+    """The value is over the server's item size limit (``memcached -I``)."""
+
+
+class ClientError(CenoteError, ValueError):
+    """The server answered ``CLIENT_ERROR``: it found fault with the request."""
+
+
+class UnknownCommand(ClientError):
+    """The server answered ``ERROR``: it does not know the command."""
+
+
+class NoNodesAvailable(CenoteError, ConnectionError):
+    """No server is available to take the request."""
+
+
+class LocalServerError(CenoteError, RuntimeError):
+    """The private server behind ``local://`` could not be started."""

@@ -1,0 +1,1 @@
+"""What the tests of cenote, and of programs that use it, stand on: real servers, real faults."""

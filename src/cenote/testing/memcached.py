@@ -1,0 +1,186 @@
+"""Real memcached servers for tests, to be started, stopped, frozen, killed and started again.
+
+Strategy: a server keeps its address for as long as its object lives, whatever happens to the
+process. A unix socket has a private folder; a TCP port is held by a bound socket that never listens
+(both sides set ``SO_REUSEADDR``, so memcached may bind it too): nobody else is given the port while
+the server is down, and connecting to it then is refused as it would be in life.
+
+The processes end with the test run, however it ends (see ``cenote._server_process``).
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from typing import TYPE_CHECKING, Self
+
+from cenote._server_process import Endpoint, ServerProcess
+from cenote.local import private_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class MemcachedServer:
+    """A memcached on loopback or a unix socket; it is running when the constructor returns.
+
+    Args:
+        unix: Listen on a unix socket in a private folder, instead of a free TCP port.
+        host: The loopback address to listen on; ``"::1"`` for IPv6.
+        threads: Worker threads of the server.
+        memory: Memory for items, in megabytes (2**20 bytes).
+        max_item_size: Largest item, in bytes; the server's default (1 MB) when None.
+        max_connections: Connections the server accepts at a time.
+        idle_timeout: Seconds after which the server closes an idle connection; 0 is never.
+        options: Further command-line arguments of memcached, as they are.
+
+    Raises:
+        LocalServerError: There is no memcached to run, or it did not start.
+
+    Attributes:
+        endpoint: The socket path, or ``(host, port)``: it stays the same over restarts.
+    """
+
+    def __init__(
+        self,
+        *,
+        unix: bool = False,
+        host: str = "127.0.0.1",
+        threads: int = 1,
+        memory: int = 64,
+        max_item_size: int | None = None,
+        max_connections: int = 1024,
+        idle_timeout: int = 0,
+        options: Sequence[str] = (),
+    ) -> None:
+        self._folder = private_folder() if unix else None
+        self._reserved = None if unix else _reserve_port(host)
+        self.endpoint: Endpoint
+        if self._folder is not None:
+            self.endpoint = str(self._folder / "memcached.sock")
+        else:
+            self.endpoint = (host, self.port)
+        self._arguments = [
+            *self._listening_options(),
+            *("-t", str(threads), "-m", str(memory), "-c", str(max_connections)),
+            *_item_size_options(max_item_size),
+            *(("-o", f"idle_timeout={idle_timeout}") if idle_timeout else ()),
+            *options,
+        ]
+        self._process: ServerProcess | None = None
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def port(self) -> int:
+        """The TCP port; a server on a unix socket has none and raises ``ValueError``."""
+        if self._reserved is None:
+            raise ValueError(f"a server on a unix socket has no port: {self.endpoint}")
+        port: int = self._reserved.getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """The address as a client takes it: ``host:port``, or the path of the socket."""
+        if isinstance(self.endpoint, str):
+            return self.endpoint
+        host, port = self.endpoint
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._running().pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server is running (a paused one is)."""
+        return self._process is not None and not self._process.died_within(0)
+
+    def start(self) -> None:
+        """Start the server again, empty and on the same address, if it is not running."""
+        if self.alive:
+            return
+        self.stop()
+        if self._folder is not None:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._process = ServerProcess(self._arguments, self.endpoint, self._folder)
+
+    def stop(self) -> None:
+        """End the server; whoever connects is refused, its connections are closed."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def restart(self) -> None:
+        """Stop the server and start it, empty, on the same address."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """Kill the server as a crash would (the file of its unix socket stays); wait for its end.
+
+        Raises:
+            TimeoutError: It is still there after 10 seconds.
+        """
+        self._running().send_signal(signal.SIGKILL)
+        if not self._running().died_within(10):
+            raise TimeoutError(f"memcached {self.pid} survived SIGKILL for 10 s")
+
+    def pause(self) -> None:
+        """Freeze the server (``SIGSTOP``): the kernel still accepts for it, nothing is answered."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the server for good and give its address up."""
+        self.stop()
+        if self._reserved is not None:
+            self._reserved.close()
+        elif self._folder is not None and self._folder.exists():
+            self._folder.rmdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = f"pid {self.pid}" if self.alive else "not running"
+        return f"<MemcachedServer {self.url} ({state})>"
+
+    def _running(self) -> ServerProcess:
+        if self._process is None:
+            raise RuntimeError(f"the server at {self.url} is not running: start() it first")
+        return self._process
+
+    def _listening_options(self) -> tuple[str, ...]:
+        if isinstance(self.endpoint, str):
+            return ("-s", self.endpoint, "-a", "0700")
+        host, port = self.endpoint
+        return ("-l", host, "-p", str(port), "-U", "0")
+
+
+def _item_size_options(size: int | None) -> tuple[str, ...]:
+    if size is None:
+        return ()
+    # Chunks must fit the largest item, and are 512 KB unless told.
+    return ("-I", str(size), "-o", f"slab_chunk_max={min(size, 512 * 1024)}")
+
+
+def _reserve_port(host: str) -> socket.socket:
+    reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind((host, 0))
+    except BaseException:
+        reserved.close()
+        raise
+    return reserved

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 try:
-    from pytest_asyncio import fixture as async_fixture
-except ImportError:  # without pytest-asyncio another plugin (anyio's) runs coroutine fixtures
-    from pytest import fixture as async_fixture
+    import pytest_asyncio
+except ImportError:  # another plugin (anyio's) runs coroutine fixtures
+    async_fixture = pytest.fixture
+else:
+    async_fixture = pytest_asyncio.fixture  # type: ignore[assignment] # overloads of its own
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -1,0 +1,163 @@
+"""Generate the blocking twins of what is written once, as asyncio code.
+
+    python tools/unasync.py            write every generated file that is not fresh
+    python tools/unasync.py --check    write nothing; print what differs and exit 1
+
+How to write a source (``aio.py``, or a test named ``test_*_aio.py``):
+
+* Write plain ``async``/``await`` code: each of these words is dropped, with the space after it.
+* Names change as ``NAMES`` says, as whole identifiers, so ``from cenote.runtime.aio import sleep``
+  becomes ``from cenote.runtime.sync import sleep``. Whole words change likewise in strings,
+  docstrings and comments: examples and messages read right on both sides.
+* Where the two worlds differ (sleeping, locks, tasks, what may be awaitable), import the difference
+  from ``cenote.runtime.aio``; ``cenote.runtime.sync`` has the same names. There are no markers for
+  one side only: a file that would need one is written twice by hand, under names not listed here.
+* End a call that spans lines with a comma: its twin, a little shorter, is then laid out the same.
+
+A rule that no source uses is an error: the lists stay true.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import re
+import sys
+import tokenize
+from collections import Counter
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SOURCES = (
+    "src/cenote/client/aio.py",
+    "src/cenote/cluster/aio.py",
+    "tests/client/test_*_aio.py",
+)
+DROPPED = ("async", "await")
+NAMES = {
+    "AsyncClient": "Client",
+    "AsyncCluster": "Cluster",
+    "AsyncNode": "Node",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "aio": "sync",
+}
+
+_TEXT = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+
+
+class Unasync:
+    """Turns sources into their blocking twins.
+
+    Args:
+        dropped: Keywords to drop.
+        names: Identifiers to replace, and by what.
+
+    Attributes:
+        used: How often each rule was used so far.
+    """
+
+    def __init__(
+        self, dropped: tuple[str, ...] = DROPPED, names: dict[str, str] | None = None
+    ) -> None:
+        self._dropped = dropped
+        self._names = NAMES if names is None else names
+        self._words = re.compile(rf"\b(?:(?:{'|'.join(dropped)}) |(?:{'|'.join(self._names)})\b)")
+        self.used: Counter[str] = Counter()
+
+    def convert(self, source: str) -> str:
+        """Return the blocking twin of ``source``; what is not a rule's is copied as it stands."""
+        lines = source.splitlines(keepends=True)
+        line_starts = [0, *accumulate(map(len, lines))]
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        result, copied = [], 0
+        for token, following in pairwise(tokens):
+            start = line_starts[token.start[0] - 1] + token.start[1]
+            end = line_starts[token.end[0] - 1] + token.end[1]
+            result.append(source[copied:start])
+            if token.type == tokenize.NAME and token.string in self._dropped:
+                self.used[token.string] += 1
+                end = line_starts[following.start[0] - 1] + following.start[1]
+            elif token.type == tokenize.NAME:
+                result.append(self._renamed(token.string))
+            elif token.type in _TEXT:
+                result.append(self._words.sub(self._reworded, source[start:end]))
+            else:
+                result.append(source[start:end])
+            copied = end
+        return "".join(result)
+
+    def unused(self) -> list[str]:
+        """Return the rules no source has used."""
+        return [rule for rule in (*self._dropped, *self._names) if not self.used[rule]]
+
+    def _renamed(self, name: str) -> str:
+        if name not in self._names:
+            return name
+        self.used[name] += 1
+        return self._names[name]
+
+    def _reworded(self, found: re.Match[str]) -> str:
+        return self._names.get(found[0], "")
+
+
+def sources(root: Path) -> list[Path]:
+    """Return every source under ``root``, as relative paths."""
+    return [path.relative_to(root) for pattern in SOURCES for path in sorted(root.glob(pattern))]
+
+
+def target_of(source: Path) -> Path:
+    """Return the name of the file generated from ``source``."""
+    return source.with_name(source.name.replace("aio", "sync"))
+
+
+def header(source: Path) -> str:
+    """Return the first line of the file generated from ``source``."""
+    return f"# Generated from {source.as_posix()} by tools/unasync.py; do not edit.\n"
+
+
+def generate(root: Path) -> tuple[dict[Path, str], list[str]]:
+    """Return the text of every generated file, and the rules that were of no use."""
+    unasync = Unasync()
+    texts = {
+        target_of(source): header(source) + unasync.convert((root / source).read_text("utf-8"))
+        for source in sources(root)
+    }
+    return texts, unasync.unused()
+
+
+def difference(root: Path, target: Path, text: str) -> str:
+    """Return a unified diff from the file as it stands to what it should be; empty if fresh."""
+    path = root / target
+    current = path.read_text("utf-8") if path.exists() else ""
+    diff = difflib.unified_diff(
+        current.splitlines(keepends=True), text.splitlines(keepends=True), str(target), "generated"
+    )
+    return "".join(diff)
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Write what is not fresh, or with ``--check`` print it; return the exit status."""
+    parser = argparse.ArgumentParser(description="Generate the blocking twins of asyncio sources.")
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if not fresh")
+    check = parser.parse_args(arguments).check
+    texts, unused = generate(root)
+    stale = {
+        target: diff for target, text in texts.items() if (diff := difference(root, target, text))
+    }
+    for target, diff in stale.items():
+        if check:
+            print(diff, end="")
+        else:
+            (root / target).write_text(texts[target], "utf-8")
+            print(f"wrote {target}")
+    if unused:
+        print(f"rules no source uses: {', '.join(unused)}: remove them from tools/unasync.py")
+    return 1 if unused or (check and stale) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@ This is the public face: every public name is exported here, once, and nothing e
 
 from __future__ import annotations
 
+from cenote._implementation import use_compiled
 from cenote.errors import (
     CenoteError,
     ClientError,
@@ -33,6 +34,8 @@ from cenote.errors import (
 
 __version__ = "0.1.0"
 
+implementation = "speedups" if use_compiled("cenote.protocol._speedups") else "native"
+
 __all__ = [
     "CenoteError",
     "ClientError",
@@ -58,4 +61,5 @@ __all__ = [
     "ValueTooLarge",
     "WrongLoop",
     "__version__",
+    "implementation",
 ]

@@ -1,0 +1,288 @@
+"""The incremental reply parser: how bytes become lines and data blocks (pure twin).
+
+Strategy
+1. The stream is read as lines and data blocks. A block is announced by a line, which alone gives its
+   length; the end of a reply is never searched for in data.
+2. A byte is looked at once. A line cut by the end of a segment is carried over and only new bytes are
+   searched for its end; a block that comes in pieces goes into a buffer of its final size.
+3. What a line means is ``_reader``'s business. The shortcuts here take whole items where they are
+   complete and as expected, and leave everything else, errors included, to it.
+4. After a ``ProtocolError`` nothing is believed any more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from cenote.errors import ConnectionLost, ProtocolError
+from cenote.protocol import grammar as g
+from cenote.protocol._reader import More, ReplyReader
+
+if TYPE_CHECKING:
+    from cenote.protocol._request import Request
+    from cenote.protocol.replies import Reply
+
+_SCRATCH: Final = 65536  # bytes offered to a driver that receives in place
+
+_ITEM: Final = re.compile(rb"VALUE ([^ \r\n]+) ([0-9]{1,19}) ([0-9]{1,10})(?: ([0-9]{1,19}))?\r\n")
+
+# What comes next.
+_LINE: Final = 0
+_BLOCK: Final = 1
+_CR: Final = 13  # the end of a block: the byte that is due
+_LF: Final = 10
+
+
+class ReplyParser(ReplyReader):
+    """Turns the bytes of one connection into the replies to the requests sent on it, in order.
+
+    Not thread-safe: one conversation, one parser, one driver at a time.
+
+    Args:
+        max_value: Bytes; a longer data block is a ``ProtocolError``.
+    """
+
+    __slots__ = ("_block_bytes", "_carry", "_filled", "_next", "_queue", "_scratch")
+
+    def __init__(self, max_value: int = g.MAX_VALUE) -> None:
+        super().__init__(max_value)
+        self._queue: deque[Request] = deque()
+        self._release()
+
+    def _release(self) -> None:
+        """Hold no memory."""
+        self._next = _LINE
+        self._carry = bytearray()  # the line that the end of a segment cut
+        self._filled = 0  # bytes of the block that have come
+        self._block_bytes = bytearray()  # allocated when a block comes in pieces
+        self._scratch: bytearray | None = None
+
+    def _distrust(self) -> None:
+        super()._distrust()
+        self._release()
+
+    # What a driver asks.
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait for their reply."""
+        return len(self._queue)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the conversation is in step; once False, False for ever."""
+        return self._usable
+
+    @property
+    def started(self) -> bool:
+        """Whether some byte of the reply at the head has arrived."""
+        return self._open or bool(self._carry)
+
+    @property
+    def clean(self) -> bool:
+        """Whether the connection is proved to be between two conversations."""
+        return self._usable and not self._queue
+
+    # What a driver tells.
+
+    def expect(self, request: Request) -> None:
+        """Say that ``request`` is being sent: its reply is due after those before it."""
+        self._queue.append(request)
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Reply]:
+        """Take bytes as they arrived, and return the replies they complete.
+
+        Returns:
+            Replies in the order of their requests; error replies are instances of ``CenoteError``.
+            Look at ``usable`` afterwards: behind an error that may have put the conversation out of
+            step, bytes are dropped and the requests still pending will not be answered.
+
+        Raises:
+            ProtocolError: The bytes are not the replies to what was asked. Nothing of them is
+                believed, nor anything later.
+        """
+        if type(data) is not bytes:
+            data = bytes(data)
+        replies: list[Reply] = []
+        position, size = 0, len(data)
+        while position < size:
+            if not self._usable or not self._queue:
+                raise self._unasked(data[position:])
+            position = self._step(data, position, replies)
+            if replies and not self._usable:
+                break
+        return replies
+
+    def get_buffer(self, sizehint: int = -1) -> memoryview:
+        """Return room for the next bytes: the rest of the block being read, if there is one.
+
+        Args:
+            sizehint: Bytes that are likely to come; a suggestion.
+        """
+        if self._next == _BLOCK:
+            return memoryview(self._room())[self._filled :]
+        if self._scratch is None:
+            self._scratch = bytearray(max(sizehint, _SCRATCH))
+        return memoryview(self._scratch)
+
+    def buffer_updated(self, received: int) -> list[Reply]:
+        """Take the ``received`` bytes written to the room last given by ``get_buffer``; see ``feed``."""
+        if self._next == _BLOCK:
+            self._count(received)
+            return []
+        if self._scratch is None:
+            raise ValueError("buffer_updated() without get_buffer()")
+        replies = self.feed(memoryview(self._scratch)[:received])
+        if not self._queue:
+            self._scratch = None
+        return replies
+
+    def eof(self) -> None:
+        """Say that the peer has closed the connection.
+
+        Raises:
+            ConnectionLost: Replies were due, or the conversation was out of step.
+        """
+        if self.clean:
+            return
+        started = self.started
+        self._distrust()
+        raise ConnectionLost(
+            f"the server closed the connection with {self.pending} replies due"
+            f"{', the first of them cut short' if started else ''}",
+            replied=started,
+        )
+
+    def _unasked(self, excerpt: bytes) -> ProtocolError:
+        what = "bytes that nobody asked for" if self._usable else "bytes after it lost step"
+        return self._broken(what, excerpt)
+
+    # Lines and blocks.
+
+    def _step(self, data: bytes, position: int, replies: list[Reply]) -> int:
+        """Read one line, block or item of ``data``; return where it ended."""
+        head = self._queue[0]
+        if self._next != _LINE:
+            return self._read_block(head, data, position, replies)
+        if head.kind <= g.GETS_MANY and not self._carry:
+            reached = self._shortcut(head, data, position, replies)
+            if reached > position:
+                return reached
+        return self._read_line(head, data, position, replies)
+
+    def _read_line(self, head: Request, data: bytes, position: int, replies: list[Reply]) -> int:
+        limit = g.MAX_TEXT_LINE if head.kind in g.TEXT_KINDS else g.MAX_LINE
+        room = limit - len(self._carry)
+        stop = data.find(b"\n", position, position + room) + 1
+        if not stop:
+            self._carry += data[position : position + room]
+            if len(self._carry) >= limit:
+                raise self._broken("a line without an end", bytes(self._carry))
+            return len(data)
+        line = data[position:stop]
+        if self._carry:
+            line = bytes(self._carry) + line
+            self._carry = bytearray()
+        if line.endswith(b"\r\n"):
+            line = line[:-2]
+        elif head.kind == g.LINES:  # memcached ends the lines of its dumps by LF alone
+            line = line[:-1]
+        else:
+            raise self._broken("a line that does not end with CRLF", line)
+        self._finish(self._line(head, line), replies)
+        if self._due >= 0:
+            self._next = _BLOCK if self._due else _CR
+            self._filled = 0
+        return stop
+
+    def _read_block(self, head: Request, data: bytes, position: int, replies: list[Reply]) -> int:
+        stop = position + self._due
+        if not self._filled and data[stop : stop + 2] == b"\r\n" and self._next != _LF:
+            self._end_block(head, data[position:stop], replies)
+            return stop + 2
+        if self._next == _BLOCK:
+            return self._fill_block(data, position)
+        if data[position] != self._next:
+            raise self._broken("a data block longer than announced", data[position:])
+        if self._next == _CR:
+            self._next = _LF
+        else:
+            self._end_block(head, bytes(self._block_bytes), replies)
+        return position + 1
+
+    def _fill_block(self, data: bytes, position: int) -> int:
+        filled = self._filled
+        piece = memoryview(data)[position : position + self._due - filled]
+        self._room()[filled : filled + len(piece)] = piece
+        self._count(len(piece))
+        return position + len(piece)
+
+    def _room(self) -> bytearray:
+        if not self._block_bytes:
+            self._block_bytes = bytearray(self._due)
+        return self._block_bytes
+
+    def _count(self, received: int) -> None:
+        self._filled += received
+        if self._filled == self._due:
+            self._next = _CR
+
+    def _end_block(self, head: Request, block: bytes, replies: list[Reply]) -> None:
+        self._block_bytes = bytearray()
+        self._filled = 0
+        self._next = _LINE
+        self._finish(self._block(head, block), replies)
+
+    def _finish(self, reply: Reply | More, replies: list[Reply]) -> None:
+        if not isinstance(reply, More):
+            self._queue.popleft()
+            self._forget()
+            replies.append(reply)
+
+    # Shortcuts.
+
+    def _shortcut(self, head: Request, data: bytes, position: int, replies: list[Reply]) -> int:
+        if head.kind >= g.GET_MANY:
+            return self._whole_items(head, data, position)
+        return position if self._open else self._whole_item(head, data, position, replies)
+
+    def _whole_item(self, head: Request, data: bytes, position: int, replies: list[Reply]) -> int:
+        """Take the whole reply to a single get."""
+        match = _ITEM.match(data, position)
+        if match is None:
+            return position
+        key, flags, size, cas = match.groups()
+        start = match.end()
+        stop = start + int(size)
+        if (
+            data[stop : stop + 7] != b"\r\nEND\r\n"
+            or key != head.key
+            or (cas is not None) is not (head.kind == g.GETS)
+            or stop - start > self._max_value
+        ):
+            return position
+        self._finish((data[start:stop], int(flags), int(cas or 0)), replies)
+        return stop + 7
+
+    def _whole_items(self, head: Request, data: bytes, position: int) -> int:
+        """Take those items of a reply that are there as a whole."""
+        self._open_items(head)
+        items, wanted, with_cas = self._items, self._wanted, head.kind == g.GETS_MANY
+        next_line = _ITEM.match
+        while match := next_line(data, position):
+            key, flags, size, cas = match.groups()
+            start = match.end()
+            stop = start + int(size)
+            if (
+                data[stop : stop + 2] != b"\r\n"
+                or key not in wanted
+                or (cas is not None) is not with_cas
+                or stop - start > self._max_value
+            ):
+                break
+            items[key] = (data[start:stop], int(flags), int(cas) if cas else 0)
+            self._in_part = self._open = True
+            position = stop + 2
+        return position

@@ -3,7 +3,7 @@
     python tools/unasync.py            write every generated file that is not fresh
     python tools/unasync.py --check    write nothing; print what differs and exit 1
 
-How to write a source (``aio.py``, or a test named ``test_*_aio.py``):
+How to write a source (``aio.py``, ``*_aio.py``, or a test named ``test_*_aio.py``):
 
 * Write plain ``async``/``await`` code: each of these words is dropped, with the space after it.
 * Names change as ``NAMES`` says, as whole identifiers, so ``from cenote.runtime.aio import sleep``
@@ -32,18 +32,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 SOURCES = (
-    "src/cenote/client/aio.py",
-    "src/cenote/cluster/aio.py",
+    "src/cenote/client/*aio.py",
+    "src/cenote/cluster/*aio.py",
     "tests/client/test_*_aio.py",
 )
 DROPPED = ("async", "await")
 NAMES = {
+    "AsyncClassicLeases": "ClassicLeases",
     "AsyncClient": "Client",
     "AsyncCluster": "Cluster",
+    "AsyncMetaLeases": "MetaLeases",
     "AsyncNode": "Node",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "aio": "sync",
+    "leases_aio": "leases_sync",
 }
 
 _TEXT = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}

@@ -1,0 +1,86 @@
+# Everything starts here. Each target does all it needs, once, and says what it does:
+#
+#   make demo    a pooled client beside a connection per request, on a real memcached
+#   make test    the whole suite, on the pure build (with branch coverage) and on the compiled one
+#   make lint    ruff, mypy and pyright
+#   make bench   cenote beside its peers
+#   make clean   remove everything that was made here
+#
+# What is missing comes from apt and PyPI. What has been done is remembered inside the virtual
+# environment. Another interpreter has an environment of its own: make test PYTHON=python3.12
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= python3
+VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+DONE := $(VENV)/.done
+METADATA := pyproject.toml setup.py
+COMPILED := setup.py src/cenote/pool/fast.py $(shell find src -name '*.pyx' -o -name '*.pxd')
+LAYERS := */cenote/pool/*,*/cenote/protocol/*,*/cenote/connection/*,*/cenote/node/*
+PYTEST := -m pytest --quiet --numprocesses=2
+
+say = @printf '\e[1m%s\e[0m\n' '==> $(1)'
+
+.PHONY: demo test lint bench dev clean
+
+demo: $(DONE)/cli $(DONE)/compiled
+	$(call say,demo: one workload through four kinds of client and a real memcached)
+	@$(BIN)/cenote demo
+
+test: $(DONE)/test $(DONE)/compiled
+	$(call say,the suite on the pure build with branch coverage)
+	@$(BIN)/coverage erase
+	@CENOTE_IMPL=native $(BIN)/coverage run $(PYTEST)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=95 --include='$(LAYERS)'
+	$(call say,the suite on the compiled build)
+	@CENOTE_IMPL=speedups $(BIN)/python $(PYTEST)
+
+lint: $(DONE)/lint
+	$(call say,ruff: mypy and pyright)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+
+bench: $(DONE)/bench $(DONE)/compiled
+	$(call say,cenote beside its peers: some minutes)
+	@$(BIN)/python -m bench
+
+# An environment to work in: everything but the peers.
+dev: $(DONE)/dev $(DONE)/compiled
+
+clean:
+	rm -rf .venv .venv-* build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf src/*.egg-info
+	find src tests tools bench -name __pycache__ -prune -exec rm -rf {} +
+	find src \( -name '*.so' -o -name '*.c' \) -delete
+
+# The steps the targets above are made of.
+
+$(DONE)/venv:
+	$(call say,system: Python with venv and headers; a compiler; memcached)
+	@PYTHON=$(PYTHON) tools/system_packages
+	$(call say,virtual environment: $(VENV))
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/build: pyproject.toml | $(DONE)/venv
+	$(call say,build tools: setuptools and Cython)
+	@$(BIN)/python tools/build_requirements.py | xargs -d '\n' $(BIN)/python -m pip install --quiet
+	@touch $@
+
+# The package is installed as a link to src/; its extensions are compiled by the next step, once.
+$(DONE)/%: $(METADATA) $(DONE)/build
+	$(call say,packages: cenote[$*])
+	@CENOTE_PURE_PYTHON=1 $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[$*]'
+	@touch $@
+
+$(DONE)/compiled: $(COMPILED) $(DONE)/build
+	$(call say,compile the extensions)
+	@CENOTE_REQUIRE_COMPILED=1 $(BIN)/python setup.py --quiet build_ext --inplace --parallel=2
+	@touch $@

@@ -41,7 +41,7 @@ test: $(DONE)/test $(DONE)/compiled
 	@CENOTE_IMPL=speedups $(BIN)/python $(PYTEST)
 
 lint: $(DONE)/lint
-	$(call say,ruff: mypy and pyright)
+	$(call say,linters and type checkers)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -74,11 +74,16 @@ $(DONE)/build: pyproject.toml | $(DONE)/venv
 	@$(BIN)/python tools/build_requirements.py | xargs -d '\n' $(BIN)/python -m pip install --quiet
 	@touch $@
 
+# Extras that include others, which are then done too.
+INCLUDED_test := cli
+INCLUDED_bench := cli
+INCLUDED_dev := cli lint test
+
 # The package is installed as a link to src/; its extensions are compiled by the next step, once.
 $(DONE)/%: $(METADATA) $(DONE)/build
 	$(call say,packages: cenote[$*])
 	@CENOTE_PURE_PYTHON=1 $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[$*]'
-	@touch $@
+	@touch $@ $(addprefix $(DONE)/,$(INCLUDED_$*))
 
 $(DONE)/compiled: $(COMPILED) $(DONE)/build
 	$(call say,compile the extensions)

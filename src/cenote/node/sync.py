@@ -1,0 +1,184 @@
+"""One memcached server, from threads: an exclusive lease for each request.
+
+Strategy: a request takes a connection from the node's pool, is exchanged on it, and gives it back; the
+connection proves by itself whether it is clean. The happy path is three calls. Everything else
+(the one retry, what the server can do, its health) is asked for only when it matters. Twin: ``aio.py``.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from operator import attrgetter
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from cenote.connection.sync import Connection, connect
+from cenote.node.health import NodeHealth, assess
+from cenote.node.retry import may_retry
+from cenote.node.verdicts import classify
+from cenote.pool import Pool
+from cenote.protocol import meta_noop, version
+
+if TYPE_CHECKING:
+    from cenote.connection import Address, ProtocolChoice, Traits
+    from cenote.pool import Observer, PoolOptions
+    from cenote.protocol import Reply, Request
+
+
+class ServerConnector:
+    """Tells a pool how to open, check and judge connections to one server.
+
+    Attributes:
+        traits: What the latest handshake learned; None before the first.
+        last_error: Why the latest connect failed; None if it did not.
+    """
+
+    def __init__(self, address: Address, protocol: ProtocolChoice, timeout: float) -> None:
+        self._address = address
+        self._protocol = protocol
+        self._timeout = timeout
+        self.traits: Traits | None = None
+        self.last_error: str | None = None
+
+    def connect(self, timeout: float) -> Connection:
+        """Open a connection and shake hands, within ``timeout`` seconds."""
+        try:
+            connection = connect(self._address, protocol=self._protocol, timeout=timeout)
+        except Exception as error:
+            self.last_error = str(error)
+            raise
+        self.traits, self.last_error = connection.traits, None
+        return connection
+
+    def close(self, connection: Connection) -> None:
+        """Close a connection."""
+        connection.close()
+
+    def abort(self, connection: Connection) -> None:
+        """Let go of a connection without a word to the peer."""
+        connection.abort()
+
+    def is_alive(self, connection: Connection) -> bool:
+        """Look whether the peer is there and silent; no round trip."""
+        return connection.is_alive()
+
+    def ping(self, connection: Connection) -> None:
+        """Make a round trip, or raise."""
+        probe = meta_noop() if connection.traits.meta else version()
+        connection.exchange(probe, monotonic() + self._timeout)
+
+    is_clean = staticmethod(attrgetter("clean"))
+    classify = staticmethod(classify)
+
+
+class Node:
+    """One server and the pool of connections to it.
+
+    Thread-safe. Opens nothing until the first request or ``open``.
+
+    Args:
+        address: Where the server listens.
+        name: Its name in health reports and error texts.
+        protocol: Which commands to use: ``"auto"`` asks the server.
+        options: The pool's options.
+        observer: Listens to the pool.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        name: str,
+        protocol: ProtocolChoice,
+        options: PoolOptions,
+        observer: Observer | None = None,
+    ) -> None:
+        self.name = name
+        self.retries = 0
+        self._connector = ServerConnector(address, protocol, options.connect_timeout)
+        self.pool: Pool[Connection] = Pool.from_options(
+            self._connector, options, name=name, observer=observer
+        )
+        self._checkout_nowait = self.pool.checkout_nowait
+        self._checkin = self.pool.checkin
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}>"
+
+    def open(self, timeout: float | None = None) -> None:
+        """Wait until the pool has its minimum of connections.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            PoolTimeout: They were not open in time.
+        """
+        self.pool.open(wait=True, timeout=timeout)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Close the pool; requests under way have ``timeout`` seconds to end."""
+        self.pool.close(timeout)
+
+    def request(self, request: Request, deadline: float) -> Reply:
+        """Send ``request`` and return its reply.
+
+        Args:
+            request: What an encoder of ``cenote.protocol`` made.
+            deadline: Absolute, on the monotonic clock; covers the wait, the exchange, a retry.
+
+        Raises:
+            PoolError: No connection could be had.
+            OperationTimeout, ConnectionLost, ProtocolError: The exchange failed; the connection is
+                destroyed.
+            ServerError, ClientError: The server answered with an error.
+        """
+        # An interrupt between the checkout and the try loses nothing: an entry that nobody holds
+        # any more goes back to its pool as lost.
+        entry = self._checkout_nowait() or self.pool.checkout(deadline)
+        try:
+            reply = entry.resource.exchange(request, deadline)
+        except BaseException as error:
+            uses = entry.uses
+            self._checkin(entry, error)
+            if not may_retry(request, error, uses=uses):
+                raise
+        else:
+            self._checkin(entry)
+            return reply
+        return self._once_more(request, deadline)
+
+    def post(self, request: Request, deadline: float) -> None:
+        """Send a quiet ``request`` and return without its reply, which is verified later.
+
+        Raises: As ``request``, but for errors of the server, which nobody hears of.
+        """
+        with self.lease(deadline) as connection:
+            connection.post(request, deadline)
+
+    def lease(self, deadline: float) -> AbstractContextManager[Connection]:
+        """Lease a connection for work of several steps; it comes back when the block ends."""
+        return self.pool.connection(max(0.0, deadline - monotonic()))
+
+    def traits(self, deadline: float) -> Traits:
+        """What the server can do, as its latest handshake told; opens a connection if there was none."""
+        known = self._connector.traits
+        if known is not None:
+            return known
+        with self.lease(deadline) as connection:
+            return connection.traits
+
+    def health(self) -> NodeHealth:
+        """What is known of the server now, from the pool's evidence; no I/O."""
+        return assess(
+            self.name,
+            self.pool.stats(),
+            retries=self.retries,
+            last_error=self._connector.last_error,
+        )
+
+    def _once_more(self, request: Request, deadline: float) -> Reply:
+        """The one retry, on another connection; what it raises stands."""
+        self.retries += 1
+        with self.lease(deadline) as connection:
+            return connection.exchange(request, deadline)

@@ -21,7 +21,7 @@ from cenote.protocol._request import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_STORE_VERBS: Final = {
+STORE_VERBS: Final = {
     "set": b"set",
     "add": b"add",
     "replace": b"replace",
@@ -106,9 +106,9 @@ def _lines_of_keys(command: bytes, keys: tuple[bytes, ...], limit: int) -> list[
 
 def store(verb: str, key: bytes, value: bytes, flags: int, exptime: int) -> Request:
     """Store an item by ``set``, ``add``, ``replace``, ``append`` or ``prepend``: ``Status``."""
-    command = _STORE_VERBS.get(verb)
+    command = STORE_VERBS.get(verb)
     if command is None:
-        raise InvalidArgument(f"no storage command {verb!r}; there are {', '.join(_STORE_VERBS)}")
+        raise InvalidArgument(f"no storage command {verb!r}; there are {', '.join(STORE_VERBS)}")
     check_flags(flags)
     check_exptime(exptime)
     return Request(

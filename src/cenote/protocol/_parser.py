@@ -155,6 +155,11 @@ class ReplyParser(ReplyReader):
             replied=started,
         )
 
+    def _broken(self, what: str, excerpt: bytes) -> ProtocolError:
+        if self._queue:
+            self._verb = self._queue[0].verb
+        return super()._broken(what, excerpt)
+
     def _unasked(self, excerpt: bytes) -> ProtocolError:
         what = "bytes that nobody asked for" if self._usable else "bytes after it lost step"
         return self._broken(what, excerpt)

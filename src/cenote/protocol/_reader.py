@@ -261,8 +261,8 @@ class ReplyReader:
         status = code.decode("latin-1")
         if status not in g.META_CODES[head.kind]:
             return self._refusal(head, line)
-        size, _, tokens = rest.partition(b" ") if status == "VA" else (b"", b"", rest)
-        flags = self._meta_flags(tokens, line)
+        size, _, _ = rest.partition(b" ")
+        flags = self._meta_flags(line[3 + len(size) if status == "VA" else 2 :], line)
         self._check_echo(head, status, flags, line)
         reply = MetaReply(status, None, flags)
         if status != "VA":
@@ -277,11 +277,13 @@ class ReplyReader:
         assert reply is not None  # its line made the block due
         return MetaReply(reply.status, block, reply.flags)
 
-    def _meta_flags(self, tokens: bytes, line: bytes) -> dict[str, bytes]:
-        if not tokens:
+    def _meta_flags(self, tail: bytes, line: bytes) -> dict[str, bytes]:
+        """Read the returned flags, each behind a space; one more space may end the line."""
+        tail = tail.removesuffix(b" ")
+        if not tail:
             return {}
         flags = {}
-        for token in tokens.split(b" "):
+        for token in tail[1:].split(b" "):
             if not token:
                 raise self._unexpected(line)
             flags[chr(token[0])] = token[1:]
@@ -336,10 +338,10 @@ class ReplyReader:
         batch = self._batch = self._batch or BatchReply()
         if line == b"MN":
             return batch
-        code, _, tokens = line.partition(b" ")
+        code, _, _ = line.partition(b" ")
         status = g.BATCH_STATUSES.get(code.decode("latin-1"))
         if status is not None or code == b"HD":
-            index = self._quiet_index(head, tokens, line)
+            index = self._quiet_index(head, line)
             if status is not None:
                 batch.failures[index] = status
             return MORE
@@ -349,8 +351,8 @@ class ReplyReader:
         batch.unplaced.append(error)
         return MORE if self._usable else error
 
-    def _quiet_index(self, head: Request, tokens: bytes, line: bytes) -> int:
-        opaque = self._meta_flags(tokens, line).get("O", b"")
+    def _quiet_index(self, head: Request, line: bytes) -> int:
+        opaque = self._meta_flags(line[2:], line).get("O", b"")
         if not _INDEX.fullmatch(opaque) or int(opaque) >= head.count:
             raise self._broken("the answer to no item of this batch", line)
         return int(opaque)

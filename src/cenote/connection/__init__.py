@@ -1,0 +1,13 @@
+"""Connections: bytes to and from a server, deadlines, the handshake. The only layer with I/O.
+
+``sync`` and ``aio`` hold ``connect`` and the two kinds of connection; they have the same verbs.
+They are imported by their full names so that a program of threads does not pay for importing
+asyncio.
+"""
+
+from __future__ import annotations
+
+from cenote.connection.address import Address, TCPAddress, UnixAddress
+from cenote.connection.handshake import ProtocolChoice, Traits
+
+__all__ = ["Address", "ProtocolChoice", "TCPAddress", "Traits", "UnixAddress"]

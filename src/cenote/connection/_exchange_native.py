@@ -1,0 +1,402 @@
+"""The blocking exchange in pure Python: the twin of ``_exchange.pyx``, same names, same behaviour.
+
+Strategy:
+1. Two system calls a round trip: the request leaves in one ``send`` that does not block, the reply
+   is awaited in one ``recv`` on a blocking socket whose time is limited as ``patience.py`` says.
+2. What one ``send`` could not take is written while reading: a peer that answers before it has
+   read everything would otherwise fill both directions and wait for us as we wait for it.
+3. Dirty until proven clean: ``clean`` turns False before the first byte is sent and True again when
+   the last reply has been parsed and no byte is left over. Whatever interrupts that leaves it
+   False.
+4. One caller at a time: a token is popped on the way in (atomically) and put back on the way out.
+   Who finds none is a second thread or a signal handler, and gets a ``LeaseError``.
+5. A descriptor is never closed under a thread that waits on it (its number could be given to
+   another socket): such a socket is shut down, and the thread inside closes it on its way out.
+
+Where the compiled twin ends a system call that a signal interrupted and looks at the deadline,
+Python's own ``recv`` starts again by itself (PEP 475). A process interrupted by handlers that
+return, more often than its timeout is long, extends the timeout here; exceptions from handlers are
+raised at once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import socket
+import struct
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
+
+from cenote.connection import failures
+from cenote.connection.patience import (
+    GOODBYE,
+    MOST_POSTED,
+    PRECISE,
+    arm_for,
+    poll_milliseconds,
+    too_patient,
+)
+from cenote.errors import CenoteError, ProtocolError
+from cenote.protocol import Reply, ReplyParser, Request
+
+IMPLEMENTATION: Final = "native"
+
+_CHUNK = 16384
+_NOW = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603 - a count of the process
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+class _DeadlinePassed(Exception):
+    """The deadline passed inside a wait."""
+
+
+class Channel:
+    """Requests and replies over one connected stream socket, one caller at a time.
+
+    Not thread-safe, but it says so: a call during another's raises ``LeaseError``. ``close`` and
+    ``abort`` may be called from any thread at any moment.
+
+    Attributes:
+        address: The peer, as error texts name it.
+        timeout: Seconds that ``post`` and ``close`` may take where no deadline is given.
+    """
+
+    __slots__ = (
+        "_armed",
+        "_began",
+        "_closed",
+        "_dirty",
+        "_forks",
+        "_parser",
+        "_received",
+        "_sent",
+        "_sock",
+        "_token",
+        "address",
+        "timeout",
+    )
+
+    def __init__(
+        self, sock: socket.socket, timeout: float, address: object = "an unnamed peer"
+    ) -> None:
+        """Take over a connected stream socket.
+
+        Args:
+            sock: A connected stream socket; it belongs to the channel from here on.
+            timeout: Seconds that ``post`` and ``close`` may take where no deadline is given.
+            address: The peer, as error texts are to name it.
+        """
+        sock.settimeout(None)
+        self._sock = sock
+        self._parser = ReplyParser()
+        self._token = [True]
+        self._forks = _forks
+        self._dirty = False
+        self._closed = False
+        self._armed = math.inf
+        self._began = 0.0
+        self._sent = 0
+        self._received = 0
+        self.timeout = timeout
+        self.address = address
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "clean" if self.clean else "dirty"
+        return f"<{type(self).__name__} to {self.address}, {state}>"
+
+    @property
+    def clean(self) -> bool:
+        """Whether the next caller may use it.
+
+        False from the first byte sent until the last reply has been parsed and no byte is left
+        over, and for ever after anything interrupted that. Fences of posted requests do not count:
+        the next exchange reads and verifies them before its own reply.
+        """
+        return bool(self._token) and not self._dirty and not self._closed and self._forks == _forks
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` or ``abort`` was called."""
+        return self._closed
+
+    @property
+    def pending(self) -> int:
+        """How many requests went out whose reply has not been read (posted fences, when clean)."""
+        return self._parser.pending
+
+    def fileno(self) -> int:
+        """The socket's descriptor (-1 when closed)."""
+        return self._sock.fileno()
+
+    def exchange(self, request: Request, deadline: float) -> Reply:
+        """Send a request and return its reply.
+
+        Args:
+            request: What an encoder of ``cenote.protocol`` made.
+            deadline: Absolute, on the ``time.monotonic`` clock; inf waits for ever.
+
+        Raises:
+            OperationTimeout: The deadline passed. If it had passed before anything was sent the
+                connection stays clean.
+            ConnectionLost: The connection ended, or is not clean.
+            ProtocolError: The peer said something that is no reply to the request.
+            ServerError, ClientError: The server answered with an error; the connection stays clean
+                where the protocol allows it.
+            LeaseError: Another exchange is under way on this connection.
+        """
+        self._enter()
+        try:
+            reply = self._talk((request,), request.payload, deadline, 0)[-1]
+        finally:
+            self._leave()
+        if isinstance(reply, CenoteError):
+            try:
+                raise reply
+            finally:
+                del reply
+        return reply
+
+    def converse(self, requests: Sequence[Request], deadline: float) -> list[Reply]:
+        """Send several requests in one write and return their replies, error replies as values.
+
+        Raises: As ``exchange``, but for the server's error replies.
+        """
+        self._enter()
+        try:
+            payload = b"".join([request.payload for request in requests])
+            return self._talk(requests, payload, deadline, 0)[-len(requests) :]
+        finally:
+            self._leave()
+
+    def post(self, request: Request, deadline: float | None = None) -> None:
+        """Send a quiet request and return without waiting for its fence.
+
+        The fence is read and verified by the next exchange, by ``is_alive`` or by ``close``; what
+        the server had to say about the request itself is dropped.
+
+        Args:
+            request: A request whose reply nobody needs.
+            deadline: Absolute; by default ``timeout`` seconds from now.
+
+        Raises: As ``exchange``.
+        """
+        self._enter()
+        try:
+            limit = monotonic() + self.timeout if deadline is None else deadline
+            self._talk((request,), request.payload, limit, MOST_POSTED)
+        finally:
+            self._leave()
+
+    def is_alive(self) -> bool:
+        """Look, without waiting, whether the peer is still there and silent.
+
+        Returns:
+            False at end of file, after bytes nobody asked for, or when not clean. Fences of posted
+            requests are read and verified as far as they have arrived.
+        """
+        if not self.clean:
+            return False
+        self._enter()
+        try:
+            self._dirty = True
+            self._dirty = not self._peer_is_silent()
+            return not self._dirty
+        finally:
+            self._leave()
+
+    def close(self) -> None:
+        """Close the connection, giving posted requests a moment to be carried out first."""
+        if self._parser.pending and self.clean:
+            self._await_fences(monotonic() + min(self.timeout, GOODBYE))
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the descriptor at once and say nothing to the peer. Safe in a forked child.
+
+        An exchange under way in another thread ends with ``ConnectionLost``.
+        """
+        self._closed = True
+        if not self._close_unless_in_use():
+            self._expel()
+
+    def _enter(self) -> None:
+        """Become the one caller; refuse what can not begin an exchange."""
+        try:
+            self._token.pop()
+        except IndexError:
+            raise self._refusal() from None
+        if self._dirty or self._closed or self._forks != _forks:
+            self._leave()
+            raise self._refusal()
+
+    def _leave(self) -> None:
+        self._token.append(True)
+        if self._closed:
+            self._close_unless_in_use()
+
+    def _refusal(self) -> CenoteError:
+        if self._closed:
+            return failures.unusable(self.address, failures.CLOSED)
+        if self._forks != _forks:
+            return failures.unusable(self.address, failures.FOREIGN)
+        if self._token:
+            return failures.unusable(self.address, failures.DIRTY)
+        return failures.in_use(self.address)
+
+    def _close_unless_in_use(self) -> bool:
+        try:
+            self._token.pop()
+        except IndexError:
+            return False
+        self._sock.close()
+        return True
+
+    def _expel(self) -> None:
+        """Make the caller inside leave; a caller left behind in the parent process can not."""
+        if self._forks != _forks:
+            self._sock.close()
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the peer, or an earlier abort, was faster
+
+    def _talk(
+        self, requests: Sequence[Request], payload: bytes, deadline: float, leave: int
+    ) -> list[Reply]:
+        """Send, then read until at most ``leave`` replies are outstanding; all replies read."""
+        self._began = monotonic()
+        if not self._began < deadline:
+            raise failures.too_late(self.address, requests[0].verb)
+        self._sent = self._received = 0
+        self._dirty = True
+        for request in requests:
+            self._parser.expect(request)
+        try:
+            replies = self._send(payload, deadline)
+            while self._parser.pending > leave and self._parser.usable:
+                replies += self._receive(deadline)
+        except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error:
+            raise self._explain(error, requests[0].verb, len(payload)) from error
+        self._dirty = not self._parser.usable
+        return replies
+
+    def _send(self, payload: bytes, deadline: float) -> list[Reply]:
+        """Send everything; the replies that came meanwhile."""
+        try:
+            self._sent = self._sock.send(payload, _NOW)
+        except BlockingIOError:
+            return self._send_while_reading(payload, deadline)
+        return [] if self._sent == len(payload) else self._send_while_reading(payload, deadline)
+
+    def _send_while_reading(self, payload: bytes, deadline: float) -> list[Reply]:
+        replies: list[Reply] = []
+        view = memoryview(payload)
+        while self._sent < len(payload):
+            ready = self._await(select.POLLIN | select.POLLOUT, deadline - monotonic())
+            if ready & ~select.POLLOUT:
+                replies += self._receive_now()
+            if ready & select.POLLOUT:
+                self._sent += self._send_now(view[self._sent :])
+        return replies
+
+    def _send_now(self, view: memoryview) -> int:
+        try:
+            return self._sock.send(view, _NOW)
+        except BlockingIOError:
+            return 0
+
+    def _receive_now(self) -> list[Reply]:
+        try:
+            return self._take(_NOW)
+        except BlockingIOError:
+            return []
+
+    def _receive(self, deadline: float) -> list[Reply]:
+        """Wait for bytes; the replies they complete."""
+        while True:
+            rest = deadline - monotonic()
+            try:
+                if rest < PRECISE:
+                    self._await(select.POLLIN, rest)
+                    return self._take(_NOW)
+                if too_patient(self._armed, rest):
+                    self._arm(arm_for(rest))
+                return self._take(0)
+            except BlockingIOError:
+                self._armed = math.inf  # struck too early: set it to what is left
+
+    def _take(self, flags: int) -> list[Reply]:
+        """One ``recv``: of a reply that has begun straight to where the parser wants the rest."""
+        if self._parser.started:
+            return self._take_rest(flags)
+        data = self._sock.recv(_CHUNK, flags)
+        if not data:
+            raise EOFError(failures.END_OF_FILE)
+        self._received += len(data)
+        return self._parser.feed(data)
+
+    def _take_rest(self, flags: int) -> list[Reply]:
+        with self._parser.get_buffer(_CHUNK) as room:
+            count = self._sock.recv_into(room, 0, flags)
+        if not count:
+            raise EOFError(failures.END_OF_FILE)
+        self._received += count
+        return self._parser.buffer_updated(count)
+
+    def _await(self, events: int, rest: float) -> int:
+        """Wait exactly ``rest`` seconds for the socket to be ready; for what it is."""
+        poller = select.poll()
+        poller.register(self._sock, events)
+        ready = poller.poll(poll_milliseconds(rest)) if rest > 0 else []
+        if not ready:
+            raise _DeadlinePassed
+        return ready[0][1]
+
+    def _arm(self, seconds: float) -> None:
+        micros, whole = math.modf(seconds)
+        timeval = struct.pack("@ll", int(whole), int(micros * 1e6))
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        self._armed = seconds
+
+    def _peer_is_silent(self) -> bool:
+        try:
+            while data := self._sock.recv(_CHUNK, _NOW):
+                self._parser.feed(data)
+        except BlockingIOError:
+            return self._parser.usable
+        except (OSError, ProtocolError):
+            return False
+        return False
+
+    def _await_fences(self, deadline: float) -> None:
+        self._enter()
+        try:
+            self._dirty = True
+            while self._parser.pending:
+                self._receive(deadline)
+        except (_DeadlinePassed, OSError, EOFError, ProtocolError):
+            return  # it is being closed: nothing is lost but the news
+        finally:
+            self._leave()
+
+    def _explain(self, error: Exception, verb: str, size: int) -> CenoteError:
+        progress = failures.Progress(
+            self.address, verb, size, self._sent, self._received, monotonic() - self._began
+        )
+        if isinstance(error, _DeadlinePassed):
+            return failures.timed_out(progress)
+        if isinstance(error, ProtocolError):
+            return failures.broken(progress, error)
+        return failures.lost(progress, error, replied=self._parser.started)

@@ -26,6 +26,7 @@ def twin(source: str) -> str:
         ("return (await f(await g()))[0]\n", "return (f(g()))[0]\n"),
         ("class AsyncClient: pass\n", "class Client: pass\n"),
         ("from cenote.runtime.aio import sleep\n", "from cenote.runtime.sync import sleep\n"),
+        ("from cenote.client.base_aio import A\n", "from cenote.client.base_sync import A\n"),
         ("def __aenter__(self): pass\n", "def __enter__(self): pass\n"),
     ],
 )
@@ -78,15 +79,42 @@ def test_names_change_inside_f_strings_too() -> None:
     assert twin(source) == 'raise E(f"Client at {self.name()} of {Client.x}")\n'
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x = f(\n    a, b\n)\n", "x = f(a, b)\n"),
+        ("def f(\n    a\n) -> int:\n    pass\n", "def f(a) -> int:\n    pass\n"),
+        ("x = f(\n    g(\n        a\n    )\n)\n", "x = f(\n    g(a)\n)\n"),
+    ],
+)
+def test_a_call_that_now_fits_on_a_line_is_joined(text: str, expected: str) -> None:
+    assert unasync.join_brackets(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = f(\n    a,\n)\n",
+        "x = f(\n    a  # why\n)\n",
+        f"x = f(\n    {'a' * 95}\n)\n",
+        "x = f(a, [\n    b\n    + c\n])\n",
+        '"""\nf(\n    a\n)\n"""\n',
+        "x = f(a,\n      b\n)\n",
+    ],
+)
+def test_the_formatter_would_leave_other_calls_as_they_are(text: str) -> None:
+    assert unasync.join_brackets(text) == text
+
+
 def test_a_rule_that_nothing_uses_is_reported() -> None:
-    converter = unasync.Unasync(dropped=("async", "await"), names={"A": "B", "C": "D"})
+    converter = unasync.Unasync(dropped=("async", "await"), renamed={"A": "B", "C": "D"})
     converter.convert("async def f():\n    return A\n")
     assert converter.unused() == ["await", "C"]
 
 
 def test_a_name_in_a_comment_does_not_count_as_used() -> None:
     """Prose alone does not keep a rule alive."""
-    converter = unasync.Unasync(names={"A": "B"})
+    converter = unasync.Unasync(renamed={"A": "B"})
     converter.convert("# await A\n")
     assert converter.unused() == ["async", "await", "A"]
 
@@ -105,7 +133,7 @@ def f(): g()
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree with one source that uses every rule."""
-    monkeypatch.setattr(unasync, "NAMES", {"AsyncClient": "Client", "aio": "sync"})
+    monkeypatch.setattr(unasync, "RENAMED", {"Async([A-Z].*)": r"\1", "aio": "sync"})
     (tmp_path / "src/cenote/client").mkdir(parents=True)
     (tmp_path / "src/cenote/client/aio.py").write_text(SOURCE)
     return tmp_path
@@ -131,7 +159,7 @@ def test_an_unused_rule_fails_the_run(project: Path, capsys: pytest.CaptureFixtu
     source = project / "src/cenote/client/aio.py"
     source.write_text(SOURCE.replace("AsyncClient", "Client"))
     assert unasync.main([], root=project) == 1
-    assert "AsyncClient" in capsys.readouterr().out
+    assert "rules no source uses: Async" in capsys.readouterr().out
 
 
 def test_tests_are_generated_beside_their_sources(project: Path) -> None:

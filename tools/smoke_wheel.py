@@ -73,7 +73,7 @@ def check_contents(wheel: Path) -> None:
     compiled = sorted(name.split(".")[0] for name in names if name.endswith(".so"))
     print(f"{wheel.name}: {len(names)} files, compiled: {', '.join(compiled)}")
     assert compiled, "the wheel has no compiled module"
-    assert not [name for name in names if name.endswith((".c", ".pyx", ".pxd"))]
+    assert not [name for name in names if name.endswith((".c", ".pyx", ".pxd", ".pxi"))]
     assert not [name for name in names if not name.startswith("cenote")]
 
 

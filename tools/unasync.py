@@ -6,13 +6,15 @@
 How to write a source (``aio.py``, ``*_aio.py``, or a test named ``test_*_aio.py``):
 
 * Write plain ``async``/``await`` code: each of these words is dropped, with the space after it.
-* Names change as ``NAMES`` says, as whole identifiers, so ``from cenote.runtime.aio import sleep``
-  becomes ``from cenote.runtime.sync import sleep``. Whole words change likewise in strings,
-  docstrings and comments: examples and messages read right on both sides.
+* Names change as ``RENAMED`` says: ``AsyncClient`` becomes ``Client``, ``from cenote.runtime.aio
+  import sleep`` becomes ``from cenote.runtime.sync import sleep``. Whole words change likewise in
+  strings, docstrings and comments: examples and messages read right on both sides.
 * Where the two worlds differ (sleeping, locks, tasks, what may be awaitable), import the difference
   from ``cenote.runtime.aio``; ``cenote.runtime.sync`` has the same names. There are no markers for
-  one side only: a file that would need one is written twice by hand, under names not listed here.
-* End a call that spans lines with a comma: its twin, a little shorter, is then laid out the same.
+  one side only.
+
+Calls that became short enough are joined as the formatter would. Where that is not enough for it, a
+comma after the last argument of the source keeps the layout on both sides.
 
 A rule that no source uses is an error: the lists stay true.
 """
@@ -36,18 +38,16 @@ SOURCES = (
     "src/cenote/cluster/*aio.py",
     "tests/client/test_*_aio.py",
 )
+# Keywords that are dropped, with the space after them.
 DROPPED = ("async", "await")
-NAMES = {
-    "AsyncClassicLeases": "ClassicLeases",
-    "AsyncClient": "Client",
-    "AsyncCluster": "Cluster",
-    "AsyncMetaLeases": "MetaLeases",
-    "AsyncNode": "Node",
-    "__aenter__": "__enter__",
-    "__aexit__": "__exit__",
-    "aio": "sync",
-    "leases_aio": "leases_sync",
+# Identifiers that change: a pattern of the whole word, and what it becomes.
+RENAMED = {
+    r"Async([A-Z]\w*)": r"\1",
+    r"__a(enter|exit)__": r"__\1__",
+    r"(\w+_|)aio": r"\1sync",
 }
+
+LINE_LENGTH = 100
 
 _TEXT = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 
@@ -57,22 +57,22 @@ class Unasync:
 
     Args:
         dropped: Keywords to drop.
-        names: Identifiers to replace, and by what.
+        renamed: Patterns of identifiers to replace, and by what.
 
     Attributes:
         used: How often each rule was used so far.
     """
 
     def __init__(
-        self, dropped: tuple[str, ...] = DROPPED, names: dict[str, str] | None = None
+        self, dropped: tuple[str, ...] = DROPPED, renamed: dict[str, str] | None = None
     ) -> None:
         self._dropped = dropped
-        self._names = NAMES if names is None else names
-        self._words = re.compile(rf"\b(?:(?:{'|'.join(dropped)}) |(?:{'|'.join(self._names)})\b)")
+        self._renamed = RENAMED if renamed is None else renamed
+        self._dropped_word = re.compile(rf"\b(?:{'|'.join(dropped)}) ")
         self.used: Counter[str] = Counter()
 
     def convert(self, source: str) -> str:
-        """Return the blocking twin of ``source``; what is not a rule's is copied as it stands."""
+        """Return the blocking twin of ``source``; what no rule names is copied as it stands."""
         lines = source.splitlines(keepends=True)
         line_starts = [0, *accumulate(map(len, lines))]
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
@@ -85,26 +85,51 @@ class Unasync:
                 self.used[token.string] += 1
                 end = line_starts[following.start[0] - 1] + following.start[1]
             elif token.type == tokenize.NAME:
-                result.append(self._renamed(token.string))
+                result.append(self._name(token.string))
             elif token.type in _TEXT:
-                result.append(self._words.sub(self._reworded, source[start:end]))
+                result.append(self._text(source[start:end]))
             else:
                 result.append(source[start:end])
             copied = end
         return "".join(result)
 
     def unused(self) -> list[str]:
-        """Return the rules no source has used."""
-        return [rule for rule in (*self._dropped, *self._names) if not self.used[rule]]
+        """Return the rules no source has used in its code."""
+        return [rule for rule in (*self._dropped, *self._renamed) if not self.used[rule]]
 
-    def _renamed(self, name: str) -> str:
-        if name not in self._names:
-            return name
-        self.used[name] += 1
-        return self._names[name]
+    def _name(self, name: str) -> str:
+        for pattern, replacement in self._renamed.items():
+            if found := re.fullmatch(pattern, name):
+                self.used[pattern] += 1
+                return found.expand(replacement)
+        return name
 
-    def _reworded(self, found: re.Match[str]) -> str:
-        return self._names.get(found[0], "")
+    def _text(self, text: str) -> str:
+        text = self._dropped_word.sub("", text)
+        for pattern, replacement in self._renamed.items():
+            text = re.sub(rf"\b{pattern}\b", replacement, text)
+        return text
+
+
+def join_brackets(text: str) -> str:
+    """Join three lines, ``f(``, its arguments and ``)``, that fit on one.
+
+    As for the formatter, arguments that end with a comma stay on a line of their own.
+    """
+    lines = text.splitlines(keepends=True)
+    opened: list[int] = []
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    for before, token in pairwise(token for token in tokens if token.type != tokenize.NL):
+        if token.type == tokenize.OP and token.string in "([{":
+            opened.append(token.start[0] - 1)
+        elif token.type == tokenize.OP and token.string in ")]}":
+            first, last = opened.pop(), token.start[0] - 1
+            if last == first + 2 and before.type != tokenize.COMMENT and before.string != ",":
+                head, arguments, tail = lines[first : last + 1]
+                joined = head.rstrip() + arguments.strip() + tail.lstrip()
+                if head.rstrip()[-1:] in {"(", "[", "{"} and len(joined.rstrip()) <= LINE_LENGTH:
+                    lines[first : last + 1] = joined, "", ""
+    return "".join(lines)
 
 
 def sources(root: Path) -> list[Path]:
@@ -126,7 +151,8 @@ def generate(root: Path) -> tuple[dict[Path, str], list[str]]:
     """Return the text of every generated file, and the rules that were of no use."""
     unasync = Unasync()
     texts = {
-        target_of(source): header(source) + unasync.convert((root / source).read_text("utf-8"))
+        target_of(source): header(source)
+        + join_brackets(unasync.convert((root / source).read_text("utf-8")))
         for source in sources(root)
     }
     return texts, unasync.unused()

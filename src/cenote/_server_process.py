@@ -204,10 +204,11 @@ _running: set[ServerProcess] = set()
 
 
 def _disown_all() -> None:
-    for server in _running:
-        server.disown()
-    _running.clear()
-    _spawning.release()
+    try:
+        while _running:
+            _running.pop().disown()
+    finally:
+        _spawning.release()
 
 
 os.register_at_fork(

@@ -29,8 +29,8 @@ LAYERS: dict[str, set[str]] = {
 }
 # What any layer may import beside those: the floor, which imports nothing of cenote itself.
 FLOOR = {"cenote.errors", "cenote._implementation"}
-# Plain values that pass down through the layers above the one that uses them.
-VALUES = {"cenote.connection.address"}
+# What passes down through layers that do not use it: plain values, and who asks for local://.
+VALUES = {"cenote.connection", "cenote.connection.address", "cenote.local"}
 # runtime/ is what the generated layers, and nobody else, take their asynchrony from.
 RUNTIME_FOR = {"client", "cluster", "node"}
 # Names that hide what a module is about.

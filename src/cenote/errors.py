@@ -34,6 +34,10 @@ class NotSerializable(CenoteError, TypeError):
     """The value can not be stored with the serialisation in use."""
 
 
+class UnreadableValue(CenoteError, ValueError):
+    """A stored value can not be read by this serialisation; a client reads it as a miss."""
+
+
 class UnknownFlagsWarning(UserWarning):
     """A stored value carries flags this client's serialisation does not know: read as a miss."""
 
@@ -42,7 +46,21 @@ class UnknownFlagsWarning(UserWarning):
 
 
 class PoolError(CenoteError):
-    """The pool could not do what was asked of it."""
+    """The pool could not do what was asked of it.
+
+    Attributes:
+        pool: The pool's name.
+        waited: Seconds the caller had waited.
+        stats: The pool at that instant (a ``PoolStats``), where it was taken.
+    """
+
+    def __init__(
+        self, message: str = "", *, pool: str = "", waited: float = 0.0, stats: object = None
+    ) -> None:
+        super().__init__(message)
+        self.pool = pool
+        self.waited = waited
+        self.stats = stats
 
 
 class PoolTimeout(PoolError, TimeoutError):

@@ -1,0 +1,1 @@
+"""The public faces: commands, keys, values and times to live."""

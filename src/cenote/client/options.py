@@ -1,0 +1,132 @@
+"""Every option of a client, as one immutable, validated value: from keywords and URLs alike.
+
+Strategy: the fields of `ClientOptions` and of `PoolOptions` are the one table of names, types and
+defaults. Keywords build the value; options in a URL are read by the type of their field and replace
+what the keywords said, so that a deployment can tune a client without a change of code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_type_hints
+
+from cenote.client.keys import Key, KeyEncoder, LongKeys
+from cenote.client.url import did_you_mean
+from cenote.client.values import Serde, SerdeName, serde_for
+from cenote.connection import ProtocolChoice
+from cenote.errors import ConfigurationError
+from cenote.pool import PoolOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OnError: TypeAlias = Literal["raise", "miss"]
+
+PRESET = PoolOptions(
+    min_size=1,
+    max_size=16,
+    connect_timeout=0.5,
+    on_down="fail",
+    max_idle=300.0,
+    max_lifetime=3600.0,
+)
+"""How a client's pool differs from a pool on its own: it serves short requests of one service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """The options of a client.
+
+    Attributes:
+        timeout: Seconds an operation may take, everything included; above 0. It is also the
+            ``timeout`` of the pools.
+        protocol: ``"auto"`` asks each server whether it knows the meta commands, ``"meta"`` insists
+            on them, ``"classic"`` does without.
+        serde: ``"json"``, ``"pickle"``, ``"raw"``, or an object with ``dumps`` and ``loads``.
+        key_prefix: Put before every key; at most 179 bytes.
+        long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
+        on_error: ``"raise"``, or ``"miss"`` to answer an outage as if nothing were stored.
+        pool: The options of each server's pool.
+    """
+
+    timeout: float = 1.0
+    protocol: ProtocolChoice = "auto"
+    serde: SerdeName | Serde = "json"
+    key_prefix: Key = ""
+    long_keys: LongKeys = "raise"
+    on_error: OnError = "raise"
+    pool: PoolOptions = PRESET
+
+    def __post_init__(self) -> None:
+        _check_timeout(self.timeout)
+        _check_choice("protocol", self.protocol, ProtocolChoice)
+        _check_choice("long_keys", self.long_keys, LongKeys)
+        _check_choice("on_error", self.on_error, OnError)
+        KeyEncoder(self.key_prefix)
+        serde_for(self.serde)
+        object.__setattr__(self, "pool", replace(self.pool, timeout=self.timeout))
+
+
+DEFAULTS = ClientOptions()
+
+
+def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> ClientOptions:
+    """Return ``options`` with those of a URL in their place.
+
+    Raises:
+        ConfigurationError: An option is not known (the legal ones are listed), or out of range.
+    """
+    given = {name: _parsed(name, text) for name, text in texts.items()}
+    pool = {name: given.pop(name) for name in texts if name in _POOL_TYPES}
+    return replace(options, pool=replace(options.pool, **pool), **given)
+
+
+def _types(options: type, *left_out: str) -> dict[str, Any]:
+    hints = get_type_hints(options)
+    return {
+        field.name: hints[field.name] for field in fields(options) if field.name not in left_out
+    }
+
+
+_POOL_TYPES = _types(PoolOptions, "timeout")
+_TYPES = _types(ClientOptions, "pool") | _POOL_TYPES
+OPTION_NAMES = tuple(_TYPES)
+
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _parsed(name: str, text: str) -> Any:
+    if name not in _TYPES:
+        raise ConfigurationError(
+            f"option {name!r} is not known{did_you_mean(name, OPTION_NAMES)}: "
+            f"{', '.join(OPTION_NAMES)}"
+        )
+    kinds = get_args(_TYPES[name]) or (_TYPES[name],)
+    if NoneType in kinds and text.lower() == "none":
+        return None
+    for kind, noun in ((bool, "true or false"), (int, "an integer"), (float, "a number")):
+        if kind in kinds:
+            return _converted(name, text, kind, noun)
+    return text
+
+
+def _converted(name: str, text: str, kind: type, noun: str) -> Any:
+    try:
+        return _WORDS[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
+        raise ConfigurationError(f"{name}={text!r} is not {noun}") from None
+
+
+def _check_timeout(seconds: float) -> None:
+    if type(seconds) not in (int, float) or not 0 < seconds < math.inf:
+        raise ConfigurationError(f"timeout={seconds!r} is out of range: use seconds above 0")
+
+
+def _check_choice(name: str, value: str, legal: Any) -> None:
+    if value not in get_args(legal):
+        names = ", ".join(map(repr, get_args(legal)))
+        raise ConfigurationError(
+            f"{name}={value!r} is not known{did_you_mean(str(value), get_args(legal))}: {names}"
+        )

@@ -1,0 +1,58 @@
+"""What a client answers with beside values, and which failures it may answer as misses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from cenote.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    NoNodesAvailable,
+    OperationTimeout,
+    PoolSaturated,
+    PoolTimeout,
+    ProtocolError,
+    ServerError,
+)
+
+OUTAGES: Final = (
+    ConnectFailed,
+    ConnectionLost,
+    NoNodesAvailable,
+    OperationTimeout,
+    PoolSaturated,
+    PoolTimeout,
+    ProtocolError,
+    ServerError,
+)
+"""What can go wrong though the caller did nothing wrong (of ServerError, not ``ValueTooLarge``)."""
+
+
+class Item(NamedTuple):
+    """A value with what the server keeps beside it.
+
+    Attributes:
+        value: The value.
+        flags: Its flags, which say how it was serialised.
+        cas: The token that changes with every write: give it to ``cas``.
+    """
+
+    value: object
+    flags: int
+    cas: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStats:
+    """What a client has counted since it was made; counters only grow.
+
+    Attributes:
+        outages: Operations that an outage turned into misses (``on_error="miss"``).
+        unreadable: Values read as misses because their flags are not known or their bytes broken.
+        computed: Values computed by ``get_or_compute``.
+    """
+
+    outages: int
+    unreadable: int
+    computed: int

@@ -1,0 +1,123 @@
+"""A server as the user names it: its address, and what routing needs to know of it.
+
+Strategy: an address is text that people write by hand, so each way of getting it wrong has its own
+message. Nothing is looked up or opened here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from cenote.connection import Address, TCPAddress, UnixAddress
+from cenote.errors import ConfigurationError
+from cenote.local import local_server_address
+
+DEFAULT_PORT: Final = 11211
+_HOST_AND_PORT = re.compile(
+    r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One memcached server.
+
+    Args:
+        address: Where it listens; ``Server.at("host:port")`` reads one from text.
+        weight: Its share of the keys beside other servers; above 0.
+        name: What it is called in statistics and health; its address when left out.
+
+    Raises:
+        ConfigurationError: The weight is not a number above 0.
+    """
+
+    address: Address
+    weight: float = 1
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.weight, bool) or not 0 < self.weight < math.inf:
+            raise ConfigurationError(f"a server's weight is a number above 0, not {self.weight!r}")
+        if not self.name:
+            object.__setattr__(self, "name", str(self.address))
+
+    @classmethod
+    def at(cls, address: str, weight: float = 1, name: str = "") -> Server:
+        """Return the server at ``"host"``, ``"host:port"``, ``"[ipv6]:port"`` or ``"/path.sock"``.
+
+        Raises:
+            ConfigurationError: The address or the weight is not valid.
+        """
+        return cls(parse_address(address), weight, name)
+
+
+class LocalAddress(UnixAddress):
+    """The private server behind ``local://``: it is started when its path is first asked for.
+
+    Connecting asks for it each time, so a server that has died is replaced.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        pass
+
+    @property
+    def path(self) -> str:
+        """Where the server listens.
+
+        Raises:
+            LocalServerError: There is no memcached to run, or it did not start.
+        """
+        return local_server_address()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LocalAddress)
+
+    def __hash__(self) -> int:
+        return hash(LocalAddress)
+
+    def __repr__(self) -> str:
+        return "LocalAddress()"
+
+    def __str__(self) -> str:
+        return "local"
+
+
+LOCAL: Final = Server(LocalAddress())
+
+
+def parse_address(text: str) -> Address:
+    """Read ``"host"``, ``"host:port"``, ``"[ipv6]:port"`` or ``"/path.sock"``; the port is 11211.
+
+    Raises:
+        ConfigurationError: It is none of these; the message says what is wrong.
+    """
+    if text.startswith(("/", "./", "../")):
+        return UnixAddress(text)
+    if "@" in text:  # not repeated: it may hold a password
+        raise ConfigurationError("user names and passwords are not supported in this version")
+    found = _HOST_AND_PORT.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(_unread(text))
+    host = found["bracketed"] or found["host"]
+    if not host or any(character.isspace() for character in host) or set(host) & set("/?#"):
+        raise ConfigurationError(f"{text!r} names no host: write 'host:port' or '/path.sock'")
+    return TCPAddress(host, _port(found["port"], text))
+
+
+def _port(digits: str | None, text: str) -> int:
+    if digits is None:
+        return DEFAULT_PORT
+    if digits.isascii() and digits.isdigit() and 1 <= int(digits) <= 65535:
+        return int(digits)
+    raise ConfigurationError(f"port {digits!r} in {text!r} is not a number from 1 to 65535")
+
+
+def _unread(text: str) -> str:
+    if text.count(":") > 1 and "[" not in text:
+        return f"{text!r} looks like an IPv6 address: write it in brackets, as in '[::1]:11211'"
+    return f"{text!r} is not an address: write 'host:port', '[ipv6]:port' or '/path.sock'"

@@ -1,0 +1,122 @@
+"""Where the servers are: every spelling that is read, and what is said of the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from cenote.client.url import read_servers
+from cenote.cluster.server import LOCAL, Server
+from cenote.connection import TCPAddress, UnixAddress
+from cenote.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("memcached://10.0.0.1:11212", TCPAddress("10.0.0.1", 11212)),
+        ("memcached://10.0.0.1", TCPAddress("10.0.0.1", 11211)),
+        ("memcached://cache.example/", TCPAddress("cache.example", 11211)),
+        ("MEMCACHED://cache", TCPAddress("cache", 11211)),
+        ("memcached://[::1]:11213", TCPAddress("::1", 11213)),
+        ("memcached://[::1]", TCPAddress("::1", 11211)),
+        ("unix:///run/memcached.sock", UnixAddress("/run/memcached.sock")),
+        ("unix:///run/with%20space.sock", UnixAddress("/run/with space.sock")),
+        ("10.0.0.1:11212", TCPAddress("10.0.0.1", 11212)),
+        ("cache", TCPAddress("cache", 11211)),
+        ("[::1]:11211", TCPAddress("::1", 11211)),
+        ("[::1]", TCPAddress("::1", 11211)),
+        (" cache:1 ", TCPAddress("cache", 1)),
+        ("/run/memcached.sock", UnixAddress("/run/memcached.sock")),
+        ("./memcached.sock", UnixAddress("./memcached.sock")),
+    ],
+)
+def test_a_server_is_read_from_text(text, address):
+    location = read_servers(text)
+    assert [server.address for server in location.servers] == [address]
+    assert location.options == {}
+
+
+def test_several_servers_are_read_in_their_order():
+    servers = read_servers("memcached://a,b:2,[::1]:3?timeout=2").servers
+    assert [server.name for server in servers] == ["a:11211", "b:2", "[::1]:3"]
+    servers = read_servers(["a", "memcached://b", Server.at("/c.sock"), "unix:///d.sock"]).servers
+    assert [server.name for server in servers] == ["a:11211", "b:11211", "/c.sock", "/d.sock"]
+
+
+def test_a_local_server_is_named_without_being_started():
+    assert read_servers("local://").servers == (LOCAL,)
+    assert LOCAL.name == "local"
+    assert str(LOCAL.address) == "local"
+    assert "local" in repr(LOCAL).lower()
+
+
+def test_options_are_returned_as_text():
+    assert read_servers("memcached://a?max_size=32&timeout=0.5").options == {
+        "max_size": "32",
+        "timeout": "0.5",
+    }
+    assert read_servers("local://?key_prefix=").options == {"key_prefix": ""}
+    assert read_servers(["memcached://a?timeout=1", "memcached://b?timeout=1"]).options == {
+        "timeout": "1"
+    }
+
+
+@pytest.mark.parametrize(
+    ("servers", "says"),
+    [
+        ("memcache://a", "did you mean 'memcached'.*memcached://, unix://, local://"),
+        ("redis://a", "scheme 'redis' is not known: memcached://"),
+        ("http://a", "is not known"),
+        ("memcacheds://a", "TLS is not supported in this version"),
+        ("memcached://user:secret@a", "passwords are not supported in this version"),
+        ("memcached://a:0", "1 to 65535"),
+        ("memcached://a:65536", "1 to 65535"),
+        ("memcached://a:abc", "port 'abc'"),
+        ("memcached://a:-1", "port '-1'"),
+        ("memcached://a:1:2", "brackets"),
+        ("memcached://a:", "port ''"),
+        ("memcached://a:\u0661", "1 to 65535"),
+        ("memcached://", "names no host"),
+        ("memcached://a,,b", "names no host"),
+        ("memcached://:11211", "names no host"),
+        ("memcached://a/path", "unix:///path"),
+        ("memcached://a#b", "fragment"),
+        ("memcached://a?timeout", "name=value"),
+        ("memcached://a?timeout=1&timeout=2", "twice"),
+        ("unix://run.sock", "three slashes"),
+        ("unix:///", "three slashes"),
+        ("local://somewhere", "leave it out"),
+        ("::1", "brackets"),
+        ("[::1", "not an address"),
+        ("", "names no host"),
+        ("a b", "names no host"),
+        ("user@host", "passwords are not supported"),
+        ([], "empty"),
+        ((), "empty"),
+        (None, "not NoneType"),
+        (b"a", "not bytes"),
+        (7, "not int"),
+        ({"a": 1}, "not dict"),
+        ([7], "not int"),
+        ([None], "not NoneType"),
+        (["memcached://a?timeout=1", "memcached://b?timeout=2"], "differ in timeout"),
+    ],
+)
+def test_what_is_not_understood_says_what_would_be(servers, says):
+    with pytest.raises(ConfigurationError, match=says):
+        read_servers(servers)
+
+
+def test_no_message_repeats_a_password():
+    for url in (
+        "memcached://user:secret@a",
+        "memcached://user:secret@a#b",
+        "memcached://user:secret@a/path",
+        "memcached://:secret@a,b?max_size=0",
+        "memcached://us/er:secret@a",
+        "redis://user:secret@a",
+        "user:secret@a",
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            read_servers(url)
+        assert "secret" not in str(caught.value), url

@@ -1,8 +1,8 @@
 """memcached's wire format: arguments to bytes, and bytes back to replies; no I/O, no waiting.
 
-Encoders make a ``Request``; a ``ReplyParser`` is told which requests were sent and turns what comes back
-into their replies. Two implementations with the same names, one compiled and one pure, are chosen
-here; ``IMPLEMENTATION`` tells which.
+Encoders make a ``Request``; a ``ReplyParser`` is told which requests were sent and turns what comes
+back into their replies. There are two implementations with the same names, one compiled and one
+pure; ``IMPLEMENTATION`` tells which is in use.
 """
 
 from __future__ import annotations

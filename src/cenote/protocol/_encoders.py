@@ -1,7 +1,8 @@
 """Encoders: arguments to a ``Request`` (pure twin).
 
-Strategy: each request's bytes are built by one formatting or one join. Keys are final wire keys that the
-caller has checked; numbers and meta flags are checked here, so that no argument can end a line early.
+Strategy: each request's bytes are built by one formatting or one join. Keys are final wire keys
+that the caller has checked; numbers and meta flags are checked here, so that no argument can end a
+line early.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from cenote.protocol._request import (
     check_exptime,
     check_flags,
     check_u64,
+    echo_asked,
     read_flags,
 )
 
@@ -200,7 +202,7 @@ def cache_memlimit(megabytes: int) -> Request:
 
 
 def config_get(name: str) -> Request:
-    """Ask for a configuration kept by the service (``cluster``): ``str``, or None if it has none."""
+    """Ask for a configuration kept by the service (``cluster``): ``str | None``."""
     return Request(_text_line(f"config get {name}"), g.CONFIG, verb="config get")
 
 
@@ -227,40 +229,37 @@ def _text_line(line: str) -> bytes:
 def meta_get(key: bytes, flags: bytes = b"") -> Request:
     """Send ``mg``: ``MetaReply`` with ``VA``, ``HD`` or ``EN``."""
     asked = read_flags(flags)
-    kind = g.META_VALUE if b"v" in asked.letters else g.META_GET
-    idempotent = b"N" not in asked.letters and b"R" not in asked.letters
-    line = b"mg %b %b\r\n" % (key, flags) if flags else b"mg %b\r\n" % key
-    return Request(line, kind, key, None, 1, idempotent, "mg", asked.opaque, asked.echo)
+    kind = g.META_VALUE if b"v" in asked else g.META_GET
+    idempotent = b"N" not in asked and b"R" not in asked
+    return _meta_line(b"mg", key, flags, asked, kind, idempotent)
 
 
 def meta_set(key: bytes, value: bytes, flags: bytes = b"") -> Request:
     """Send ``ms``: ``MetaReply`` with ``HD``, ``NS``, ``EX`` or ``NF``."""
     asked = read_flags(flags)
-    idempotent = asked.mode in (b"", b"S", b"s", b"set") and not _conditional(asked.letters)
+    idempotent = asked.get(b"M", b"") in _PLAIN_SET and not _is_conditional(asked)
     space = b" " if flags else b""
     payload = b"ms %b %d%b%b\r\n%b\r\n" % (key, len(value), space, flags, value)
-    return Request(payload, g.META_SET, key, None, 1, idempotent, "ms", asked.opaque, asked.echo)
+    opaque, echo = asked.get(b"O"), echo_asked(asked)
+    return Request(payload, g.META_SET, key, None, 1, idempotent, "ms", opaque, echo)
 
 
 def meta_delete(key: bytes, flags: bytes = b"") -> Request:
     """Send ``md``: ``MetaReply`` with ``HD``, ``NF`` or ``EX``."""
     asked = read_flags(flags)
-    idempotent = not _conditional(asked.letters)
-    line = b"md %b %b\r\n" % (key, flags) if flags else b"md %b\r\n" % key
-    return Request(line, g.META_DELETE, key, None, 1, idempotent, "md", asked.opaque, asked.echo)
+    return _meta_line(b"md", key, flags, asked, g.META_DELETE, not _is_conditional(asked))
 
 
 def meta_arithmetic(key: bytes, flags: bytes = b"") -> Request:
     """Send ``ma``: ``MetaReply`` with ``VA``, ``HD``, ``NF``, ``NS`` or ``EX``."""
     asked = read_flags(flags)
-    kind = g.META_NUMBER if b"v" in asked.letters else g.META_ARITHMETIC
-    line = b"ma %b %b\r\n" % (key, flags) if flags else b"ma %b\r\n" % key
-    return Request(line, kind, key, None, 1, False, "ma", asked.opaque, asked.echo)
+    kind = g.META_NUMBER if b"v" in asked else g.META_ARITHMETIC
+    return _meta_line(b"ma", key, flags, asked, kind, False)
 
 
 def meta_debug(key: bytes) -> Request:
     """Send ``me``: ``MetaReply`` with ``ME`` or ``EN``."""
-    return Request(b"me %b\r\n" % key, g.META_DEBUG, key, None, 1, True, "me", None, g.ECHO_KEY)
+    return Request(b"me %b\r\n" % key, g.META_DEBUG, key, verb="me")
 
 
 def meta_noop() -> Request:
@@ -268,8 +267,25 @@ def meta_noop() -> Request:
     return Request(b"mn\r\n", g.META_NOOP, verb="mn")
 
 
-def _conditional(letters: bytes) -> bool:
-    return b"C" in letters or b"I" in letters
+def _meta_line(
+    command: bytes,
+    key: bytes,
+    flags: bytes,
+    asked: dict[bytes, bytes],
+    kind: int,
+    idempotent: bool,
+) -> Request:
+    line = b"%b %b %b\r\n" % (command, key, flags) if flags else b"%b %b\r\n" % (command, key)
+    opaque, echo = asked.get(b"O"), echo_asked(asked)
+    return Request(line, kind, key, None, 1, idempotent, command.decode(), opaque, echo)
+
+
+_PLAIN_SET: Final = frozenset({b"", b"S", b"s", b"set"})
+
+
+def _is_conditional(asked: dict[bytes, bytes]) -> bool:
+    """Tell whether the outcome depends on the item's cas, or changes it for those who wait."""
+    return b"C" in asked or b"I" in asked
 
 
 # Batches.

@@ -1,10 +1,10 @@
 """The incremental reply parser: how bytes become lines and data blocks (pure twin).
 
 Strategy
-1. The stream is read as lines and data blocks. A block is announced by a line, which alone gives its
-   length; the end of a reply is never searched for in data.
-2. A byte is looked at once. A line cut by the end of a segment is carried over and only new bytes are
-   searched for its end; a block that comes in pieces goes into a buffer of its final size.
+1. The stream is read as lines and data blocks. A block is announced by a line, which alone gives
+   its length; the end of a reply is never searched for in data.
+2. A byte is looked at once. A line cut by the end of a segment is carried over and only new bytes
+   are searched for its end; a block that comes in pieces goes into a buffer of its final size.
 3. What a line means is ``_reader``'s business. The shortcuts here take whole items where they are
    complete and as expected, and leave everything else, errors included, to it.
 4. After a ``ProtocolError`` nothing is believed any more.
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _SCRATCH: Final = 65536  # bytes offered to a driver that receives in place
 
 _ITEM: Final = re.compile(rb"VALUE ([^ \r\n]+) ([0-9]{1,19}) ([0-9]{1,10})(?: ([0-9]{1,19}))?\r\n")
+
+_NUMBERS: Final = re.compile(rb"([0-9]{1,19}) ([0-9]{1,10})(?: ([0-9]{1,19}))?")
 
 # What comes next.
 _LINE: Final = 0
@@ -128,7 +130,7 @@ class ReplyParser(ReplyReader):
         return memoryview(self._scratch)
 
     def buffer_updated(self, received: int) -> list[Reply]:
-        """Take the ``received`` bytes written to the room last given by ``get_buffer``; see ``feed``."""
+        """Take the bytes written to the room that ``get_buffer`` gave; see ``feed``."""
         if self._next == _BLOCK:
             self._count(received)
             return []
@@ -268,26 +270,38 @@ class ReplyParser(ReplyReader):
             or stop - start > self._max_value
         ):
             return position
-        self._finish((data[start:stop], int(flags), int(cas or 0)), replies)
+        self._queue.popleft()
+        replies.append((data[start:stop], int(flags), int(cas) if cas else 0))
         return stop + 7
 
     def _whole_items(self, head: Request, data: bytes, position: int) -> int:
         """Take those items of a reply that are there as a whole."""
-        self._open_items(head)
-        items, wanted, with_cas = self._items, self._wanted, head.kind == g.GETS_MANY
-        next_line = _ITEM.match
-        while match := next_line(data, position):
-            key, flags, size, cas = match.groups()
-            start = match.end()
-            stop = start + int(size)
-            if (
-                data[stop : stop + 2] != b"\r\n"
-                or key not in wanted
-                or (cas is not None) is not with_cas
-                or stop - start > self._max_value
-            ):
-                break
-            items[key] = (data[start:stop], int(flags), int(cas) if cas else 0)
+        items = self._open_items(head)
+        wanted, with_cas = self._wanted, head.kind == g.GETS_MANY
+        seen: dict[bytes, tuple[int, int, int]] = {}  # numbers, as items tend to be alike
+        while True:
+            end = data.find(b"\r\n", position)
+            words = data[position:end].split(b" ", 2)
+            if end < 0 or len(words) != 3 or words[0] != b"VALUE" or words[1] not in wanted:
+                return position
+            numbers = seen.get(words[2])
+            if numbers is None:
+                numbers = self._numbers(words[2], with_cas)
+                if numbers is None:
+                    return position
+                seen[words[2]] = numbers
+            flags, size, cas = numbers
+            stop = end + 2 + size
+            if data[stop : stop + 2] != b"\r\n":
+                return position
+            items[words[1]] = (data[end + 2 : stop], flags, cas)
             self._in_part = self._open = True
             position = stop + 2
-        return position
+
+    def _numbers(self, text: bytes, with_cas: bool) -> tuple[int, int, int] | None:
+        """Read the flags, size and cas of an item, if they are as expected."""
+        match = _NUMBERS.fullmatch(text)
+        if match is None or (match[3] is not None) is not with_cas:
+            return None
+        size = int(match[2])
+        return (int(match[1]), size, int(match[3] or 0)) if size <= self._max_value else None

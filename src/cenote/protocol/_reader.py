@@ -1,8 +1,8 @@
 """What lines and data blocks mean, by the grammar of the request they answer (pure twin).
 
-Strategy: a handler is given one line, or the data block that a line announced by setting ``_due``, and
-returns the reply, or ``MORE`` if it is not complete. It believes a line only if its request's grammar
-has it and every echo matches. How bytes become lines and blocks is ``_parser``'s business.
+Strategy: a handler is given one line, or the data block that a line announced by setting ``_due``,
+and returns the reply, or ``MORE`` if it is not complete. It believes a line only if its request's
+grammar has it and every echo matches. How bytes become lines and blocks is ``_parser``'s business.
 """
 
 from __future__ import annotations
@@ -36,9 +36,6 @@ _INDEX: Final = re.compile(rb"[0-9]{1,9}")
 _EXCERPT: Final = 60
 _STAT_WORDS: Final = frozenset({b"STAT", b"ITEM", b"PREFIX"})
 
-_NO_HEADER: Final = (b"", 0, 0)
-_NOTHING: Final[dict[bytes, RawItem]] = {}
-
 
 class ReplyReader:
     """The reply at the head of the queue, as far as it has been read."""
@@ -64,20 +61,20 @@ class ReplyReader:
     def __init__(self, max_value: int) -> None:
         self._max_value = max_value
         self._usable = True
+        self._verb = "idle"  # of the command being answered
+        self._header: tuple[bytes, int, int] = (b"", 0, 0)  # key, flags, cas of the block due
+        self._meta: MetaReply | None = None  # what the block due belongs to
+        self._wanted: frozenset[bytes] = frozenset()  # keys asked for
         self._forget()
 
     def _forget(self) -> None:
         """Begin with the next reply."""
-        self._verb = "idle"
         self._open = False  # some line of the reply has been read
         self._due = -1  # bytes of the data block that the last line announced
         self._index = 0  # parts or lines of the reply that are complete
         self._in_part = False  # the part has begun
-        self._header: tuple[bytes, int, int] = _NO_HEADER  # key, flags, cas of the block due
-        self._meta: MetaReply | None = None  # what the block due belongs to
         self._item: RawItem | str | None = None
-        self._items: dict[bytes, RawItem] = _NOTHING
-        self._wanted: frozenset[bytes] = frozenset()
+        self._items: dict[bytes, RawItem] | None = None
         self._lines: list[bytes] = []
         self._batch: BatchReply | None = None
         self._error: CenoteError | None = None
@@ -173,13 +170,15 @@ class ReplyReader:
 
     def _items_block(self, block: bytes) -> Progress:
         key, flags, cas = self._header
+        assert self._items is not None  # its line opened them
         self._items[key] = (block, flags, cas)
         return MORE
 
-    def _open_items(self, head: Request) -> None:
-        if self._items is _NOTHING:
+    def _open_items(self, head: Request) -> dict[bytes, RawItem]:
+        if self._items is None:
             self._items = {}
             self._wanted = frozenset(head.keys or ())
+        return self._items
 
     def _refused_part(self, head: Request, line: bytes) -> Progress:
         """Take an error line in the place of a part; behind an item it is not to be trusted."""
@@ -197,7 +196,7 @@ class ReplyReader:
             return MORE
         if self._error is not None:
             return self._error
-        return {} if self._items is _NOTHING else self._items
+        return self._items or {}
 
     # One line.
 

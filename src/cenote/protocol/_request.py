@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from cenote.errors import InvalidArgument
 from cenote.protocol.grammar import ECHO_BASE64, ECHO_KEY
@@ -26,7 +26,7 @@ class Request:
 
     __slots__ = ("count", "echo", "idempotent", "key", "keys", "kind", "opaque", "payload", "verb")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 -- one for each slot: keywords cost the hot path
         self,
         payload: bytes,
         kind: int,
@@ -78,47 +78,26 @@ def check_u64(name: str, number: int) -> None:
 _FLAGS: Final = re.compile(rb"[!-~][^\x00-\x20\x7f]*(?: [!-~][^\x00-\x20\x7f]*)*")
 
 
-class MetaFlags(NamedTuple):
-    """What the flags of a meta request say about its reply.
+def read_flags(flags: bytes) -> dict[bytes, bytes]:
+    """Check and read the flags of a meta request, such as ``b"v f c t N30"``.
 
-    Attributes:
-        letters: The letter of every flag, in order.
-        opaque: The token of ``O``, or None.
-        mode: The token of ``M``, or ``b""``.
-        echo: The ``ECHO_`` bits.
-    """
-
-    letters: bytes
-    opaque: bytes | None
-    mode: bytes
-    echo: int
-
-
-def read_flags(flags: bytes) -> MetaFlags:
-    """Check and read the flag tokens of a meta request, such as ``b"v f c t N30"``.
+    Returns:
+        Each flag's letter with its token.
 
     Raises:
-        InvalidArgument: The flags are not tokens set apart by single spaces, or ask for quiet mode,
-            whose silence only ``quiet`` knows how to close.
+        InvalidArgument: They are not set apart by single spaces, or ask for quiet mode, whose
+            silence only ``quiet`` knows how to close.
     """
     if not flags:
-        return _NO_FLAGS
+        return {}
     if not _FLAGS.fullmatch(flags):
-        raise InvalidArgument(
-            f"meta flags must be tokens set apart by single spaces, not {flags!r}"
-        )
-    tokens = flags.split(b" ")
-    letters = bytes([token[0] for token in tokens])
-    if b"q" in letters:
+        raise InvalidArgument(f"meta flags must be set apart by single spaces, not {flags!r}")
+    asked = {token[:1]: token[1:] for token in flags.split(b" ")}
+    if b"q" in asked:
         raise InvalidArgument("a quiet request is never answered: use quiet() on it instead of q")
-    opaque = mode = None
-    for token in tokens:
-        if token[0] == 79:  # O
-            opaque = token[1:]
-        elif token[0] == 77:  # M
-            mode = token[1:]
-    echo = (ECHO_KEY if b"k" in letters else 0) | (ECHO_BASE64 if b"b" in letters else 0)
-    return MetaFlags(letters, opaque, mode or b"", echo)
+    return asked
 
 
-_NO_FLAGS: Final = MetaFlags(b"", None, b"", 0)
+def echo_asked(asked: dict[bytes, bytes]) -> int:
+    """Return the ``ECHO_`` bits of a meta request with these flags."""
+    return (ECHO_KEY if b"k" in asked else 0) | (ECHO_BASE64 if b"b" in asked else 0)

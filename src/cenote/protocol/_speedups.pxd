@@ -1,25 +1,28 @@
 # cython: language_level=3
-"""What other compiled modules may use of the protocol: `from cenote.protocol._speedups cimport ...`.
+"""What other compiled modules may use of the protocol:
+
+    from cenote.protocol._speedups cimport MORE, ReplyParser, Request
 
 The blocking exchange, in C terms:
 
-    parser.push(request)                        # before the first byte is sent
-    room = parser.room(&size)                   # NULL, or where the rest of a data block belongs
+    parser.push(request)                # before the first byte is sent
+    room = parser.room(&size)           # NULL, or where the rest of a data block belongs
     if room != NULL:
-        block = parser.block                    # keeps it alive while the GIL is released
+        block = parser.block            # keeps it alive while the GIL is released
         n = recv(fd, room, size)
-        parser.received(n)                      # never completes a reply: its CRLF is still to come
+        parser.received(n)              # never completes a reply: its CRLF is still to come
     else:
         n = recv(fd, buffer, capacity)
         reply = parser.parse(buffer, n, &used)  # the reply, or MORE; `buffer` is not kept
 
-`parse` takes bytes until one reply is complete or all are taken (then `used` is `n`). If `used` is less, what is
-left belongs to the next pending request: parse it as well. With nothing pending that raises ProtocolError,
-which *is* the check that nothing came unasked, so never drop it. An error reply is returned, as an instance of
-CenoteError; look at `is_usable` after one, and if that is False, drop what is left and the connection.
+`parse` takes bytes until one reply is complete or all are taken (then `used` is `n`). If `used` is
+less, what is left belongs to the next pending request: parse it as well. With nothing pending that
+raises ProtocolError, which *is* the check that nothing came unasked, so never drop it. An error reply
+is returned, as an instance of CenoteError; look at `is_usable` after one, and if that is False, drop
+what is left, and the connection.
 
-At the end of the stream: `parser.eof()`. All of these need the GIL, and one caller at a time. Between two
-conversations (`is_clean()`) a parser holds no buffer.
+At the end of the stream: `parser.eof()`. All of these need the GIL, and one caller at a time.
+Between two conversations (`is_clean()`) a parser holds no buffer.
 """
 
 cimport cython
@@ -71,38 +74,61 @@ cdef class Request:
     cdef readonly bint idempotent
 
 
-@cython.final
-cdef class ReplyParser:
-    cdef readonly bytes block        # the data block being received in pieces, else None
+cdef class ReplyReader:
+    cdef Request head                # whose reply is being read, else None
     cdef Py_ssize_t max_value
     cdef bint is_usable
 
-    # The queue: the head, and those behind it from `front` on.
-    cdef Request head
-    cdef list rest
-    cdef Py_ssize_t front
-
-    # The stream: what comes next, the line cut by the end of a segment, the block.
-    cdef int next
-    cdef char *carry
-    cdef Py_ssize_t carried
-    cdef Py_ssize_t capacity
-    cdef Py_ssize_t due
-    cdef Py_ssize_t filled
-    cdef bytearray scratch
-
     # The reply at the head, as far as it has been read.
-    cdef bint open
-    cdef bint in_part
-    cdef Py_ssize_t index
-    cdef Py_ssize_t cursor
-    cdef bytes item_key
+    cdef bint open                   # some line of it has been read
+    cdef bint in_part                # an item has come since the last END
+    cdef Py_ssize_t due              # bytes of the block that the last line announced, or -1
+    cdef Py_ssize_t index            # parts or lines of it that are complete
+    cdef Py_ssize_t cursor           # the next of the keys that is likely to come
+    cdef bytes item_key              # what the header of the block due said
     cdef uint64_t item_flags
     cdef uint64_t item_cas
     cdef object partial              # the item, items, batch or meta reply so far
-    cdef dict wanted
-    cdef object error
+    cdef dict wanted                 # the keys asked for, once they come out of order
+    cdef object error                # the first error of a reply in parts
     cdef object reader               # the pure reader, for grammars that are rare
+
+    cdef void forget(self) noexcept
+    cdef void distrust(self) noexcept
+    cdef object broken(self, str what, const char *excerpt, Py_ssize_t length)
+    cdef object unexpected(self, const char *line, Py_ssize_t length)
+    cdef object refusal(self, const char *line, Py_ssize_t length)
+    cdef int announce(self, uint64_t size, const char *line, Py_ssize_t length) except -1
+    cdef object take_line(self, const char *line, Py_ssize_t length)
+    cdef object take_block(self, bytes block)
+    cdef object item_line(self, const char *line, Py_ssize_t length)
+    cdef object items_line(self, const char *line, Py_ssize_t length)
+    cdef int value_line(self, const char *line, Py_ssize_t length, bint with_cas) except -1
+    cdef bytes asked_key(self, const char *key, Py_ssize_t length)
+    cdef object refused_part(self, const char *line, Py_ssize_t length)
+    cdef object part_done(self)
+    cdef object status_line(self, const char *line, Py_ssize_t length)
+    cdef object number_line(self, const char *line, Py_ssize_t length)
+    cdef object meta_line(self, const char *line, Py_ssize_t length)
+    cdef dict meta_flags(self, const char *p, const char *end, const char *line)
+    cdef int check_echo(self, bint miss, dict flags, const char *line, Py_ssize_t length) except -1
+    cdef object batch_line(self, const char *line, Py_ssize_t length)
+    cdef object quiet_line(self, const char *line, Py_ssize_t length)
+    cdef Py_ssize_t batch_index(self, const char *line, Py_ssize_t length) except -1
+    cdef object rare(self, object method, bytes data)
+
+
+@cython.final
+cdef class ReplyParser(ReplyReader):
+    cdef bytes block                 # the data block being received in pieces, else None
+    cdef Py_ssize_t filled           # bytes of it that have come
+    cdef list rest                   # the requests behind the head, from `front` on
+    cdef Py_ssize_t front
+    cdef int next                    # what comes next: a line, a block, or one byte of its CRLF
+    cdef char *carry                 # the line that the end of a segment cut
+    cdef Py_ssize_t carried
+    cdef Py_ssize_t capacity
+    cdef bytearray scratch           # what get_buffer lends
 
     cdef int push(self, Request request) except -1
     cdef object parse(self, const char *data, Py_ssize_t size, Py_ssize_t *used)
@@ -117,31 +143,8 @@ cdef class ReplyParser:
     cdef object read_block(self, const char *data, Py_ssize_t size, Py_ssize_t *position)
     cdef object end_block(self, bytes block)
     cdef int keep(self, const char *data, Py_ssize_t size) except -1
-    cdef int announce(self, uint64_t size, const char *line, Py_ssize_t length) except -1
     cdef void count_block(self, Py_ssize_t count) noexcept
-    cdef void forget(self) noexcept
+    cdef void pop(self) noexcept
     cdef void release(self) noexcept
     cdef void drop_carry(self) noexcept
-    cdef void distrust(self) noexcept
-    cdef void pop(self) noexcept
-    cdef object broken(self, str what, const char *excerpt, Py_ssize_t length)
     cdef object unasked(self, const char *data, Py_ssize_t size)
-    cdef object unexpected(self, const char *line, Py_ssize_t length)
-    cdef object refusal(self, const char *line, Py_ssize_t length)
-
-    cdef object line(self, const char *line, Py_ssize_t length)
-    cdef object item_line(self, const char *line, Py_ssize_t length)
-    cdef object items_line(self, const char *line, Py_ssize_t length)
-    cdef int value_line(self, const char *line, Py_ssize_t length, bint with_cas) except -1
-    cdef bytes asked_key(self, const char *key, Py_ssize_t length)
-    cdef object refused_part(self, const char *line, Py_ssize_t length)
-    cdef object part_done(self)
-    cdef object status_line(self, const char *line, Py_ssize_t length)
-    cdef object number_line(self, const char *line, Py_ssize_t length)
-    cdef object meta_line(self, const char *line, Py_ssize_t length)
-    cdef dict meta_flags(self, const char *tokens, const char *end, const char *line)
-    cdef int check_echo(self, bint miss, dict flags, const char *line, Py_ssize_t length) except -1
-    cdef object batch_line(self, const char *line, Py_ssize_t length)
-    cdef object quiet_line(self, const char *line, Py_ssize_t length)
-    cdef Py_ssize_t batch_index(self, const char *line, Py_ssize_t length) except -1
-    cdef object rare(self, object method, bytes data)

@@ -1,9 +1,9 @@
 # cython: language_level=3, freethreading_compatible=True, auto_pickle=False
 """The protocol, compiled: the twin of `_native`, name for name.
 
-Strategy: what every request passes through is done here in C, with one allocation a request and one a
-value; what is rare (error lines, statistics, admin commands, refusals of arguments) is asked of the pure
-modules, which both twins share. See `_parser` and `_reader` for the rules the parser follows: this one
+Strategy: what every request passes through is done here in C, with one allocation a request and one
+a value; what is rare (error lines, statistics, admin commands, refusals of arguments) is asked of
+the pure modules, which both twins share. `_parser` and `_reader` state the rules of reading: this one
 follows them step by step, and a differential test holds it to that.
 
 Pointers into a segment never outlive the call they were given to.
@@ -28,7 +28,7 @@ from libc.string cimport memchr, memcmp, memcpy
 
 from cenote.errors import ConnectionLost, InvalidArgument, ProtocolError
 from cenote.protocol import _encoders, grammar
-from cenote.protocol._reader import MORE as _MORE, ReplyReader
+from cenote.protocol._reader import MORE as _MORE, ReplyReader as PureReader
 from cenote.protocol._request import check_exptime, check_flags, check_u64, read_flags
 from cenote.protocol.echo import same_key
 from cenote.protocol.error_lines import error_reply, is_harmless
@@ -49,13 +49,15 @@ cdef object OK = Status.OK
 cdef object new_tuple = tuple.__new__
 cdef object CARRY_DATA = grammar.CARRY_DATA
 
+cdef Py_ssize_t MAX_LINE = grammar.MAX_LINE
+cdef Py_ssize_t MAX_TEXT_LINE = grammar.MAX_TEXT_LINE
+cdef Py_ssize_t MAX_VALUE = grammar.MAX_VALUE
+cdef Py_ssize_t GET_LINE = grammar.GET_LINE
+cdef Py_ssize_t GAT_LINE = grammar.GAT_LINE
+
 cdef enum:
     EXCERPT = 60
     SCRATCH = 65536
-    MAX_LINE = 2048
-    MAX_TEXT_LINE = 65536
-    GET_LINE = 8192
-    GAT_LINE = 1000
     MAX_QUEUE_GAP = 1024  # answered requests kept before the queue is moved up
     ECHO_KEY = 1
     ECHO_BASE64 = 2
@@ -122,5 +124,8 @@ cdef inline Request make(bytes payload, int kind, bytes key, bint idempotent, st
     return request
 
 
+include "_speedups_numbers.pxi"
 include "_speedups_encoders.pxi"
+include "_speedups_meta.pxi"
+include "_speedups_reader.pxi"
 include "_speedups_parser.pxi"

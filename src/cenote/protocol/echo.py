@@ -1,7 +1,7 @@
 """Whether the key that a meta reply repeats is the key that was asked for.
 
-An item stored under a base64 key is the same item without base64, and the server repeats the key in the
-way it was *stored*: ``mg foo k`` may be answered ``kZm9v b``, and ``mg Zm9v b k`` may be ``kfoo``.
+An item stored under a base64 key is the same item without base64, and the server repeats the key in
+the way it was *stored*: ``mg foo k`` may be answered ``kZm9v b``, and ``mg Zm9v b k`` by ``kfoo``.
 """
 
 from __future__ import annotations

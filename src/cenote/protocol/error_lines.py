@@ -1,10 +1,10 @@
 """Error lines: which error each stands for, and whether the conversation can go on after it.
 
-Strategy: an error line says that the server did not do as asked; it does not say how many more lines
-follow. A server that refuses a command *line* may go on to run its data block as commands, and some
-answer an over-long key with two lines. So trust is the exception: ``SERVER_ERROR`` means the request was
-understood and its data taken; of the other errors only those known to be exactly one line are harmless,
-and only where no data block was sent.
+Strategy: an error line says that the server did not do as asked; it does not say how many more
+lines follow. A server that refuses a command *line* may go on to run its data block as commands, and
+some answer an over-long key with two lines. So trust is the exception: ``SERVER_ERROR`` means that
+the request was understood and its data taken; of the other errors only those known to be exactly one
+line are harmless, and only where no data block was sent.
 """
 
 from __future__ import annotations

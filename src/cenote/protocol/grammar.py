@@ -1,7 +1,7 @@
 """The grammars of replies, as data: which lines may answer which kind of request, and their limits.
 
-Each request carries the number of one grammar (its ``kind``). Everything that is not in its grammar is
-a ``ProtocolError``: a line that would be fine as the answer to *another* command is exactly what a
+Each request carries the number of one grammar (its ``kind``). Whatever is not in that grammar is a
+``ProtocolError``: a line that would be fine as the answer to *another* command is exactly what a
 shifted conversation looks like.
 
 The compiled parser keeps the same numbers in ``_speedups.pxd``; a test holds the two together.
@@ -48,7 +48,7 @@ QUIET_SETS: Final = 25  # lines that name their item by opaque, MN
 QUIET: Final = 26  # the same, of commands without data blocks
 
 CARRY_DATA: Final = frozenset({STORE, CAS, META_SET, SETS, QUIET_SETS})
-"""Kinds whose requests carry a data block, which a server that refuses the line may run as commands."""
+"""Kinds that send a data block, which a server that refuses their line may run as commands."""
 
 STATUSES: Final[dict[int, dict[bytes, Status]]] = {
     STORE: {b"STORED": Status.STORED, b"NOT_STORED": Status.NOT_STORED},

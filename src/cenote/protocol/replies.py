@@ -1,7 +1,7 @@
 """What a server's replies become: pure values, shared by both implementations of the parser.
 
-Strategy: one Python value for each grammar of reply, as plain as it can be (a tuple, a dict, an int,
-an enum member), so that the hot path builds nothing it does not need. An error line becomes an
+Strategy: one Python value for each grammar of reply, as plain as it can be (a tuple, a dict, an
+int, an enum member), so that the hot path builds nothing it does not need. An error line becomes an
 *instance* of the error it stands for; whoever asked decides whether to raise it.
 """
 

@@ -1,7 +1,7 @@
 """What is known about one server's health: a frozen snapshot, made from its pool's evidence.
 
-Strategy: nothing is probed to answer this question. The pool already knows whether connects succeed,
-when the last one failed and why; the node adds what happened to its requests.
+Strategy: nothing is probed to answer this question. The pool already knows whether connects
+succeed, when the last one failed and why; the node adds what happened to its requests.
 """
 
 from __future__ import annotations

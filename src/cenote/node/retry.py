@@ -1,9 +1,10 @@
 """When a failed request may be sent again: the one retry there is.
 
-Strategy: a server, a load balancer or a restart closes idle connections, and the first use after that
-fails although nothing is wrong. That failure has a signature: the connection had been used before, it
-ended, and not one byte of the reply had come. Only then, only once, and only for a request that does
-no harm when it is carried out twice, is the request sent again, within the same deadline.
+Strategy: a server, a load balancer or a restart closes idle connections, and the first use after
+that fails although nothing is wrong. That failure has a signature: the connection had been used
+before, it ended, and not one byte of the reply had come. Only then, only once, and only for a
+request that does no harm when it is carried out twice, is the request sent again, within the same
+deadline.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """One memcached server, from threads: an exclusive lease for each request.
 
-Strategy: a request takes a connection from the node's pool, is exchanged on it, and gives it back; the
-connection proves by itself whether it is clean. The happy path is three calls. Everything else
-(the one retry, what the server can do, its health) is asked for only when it matters. Twin: ``aio.py``.
+Strategy: a request takes a connection from the node's pool, is exchanged on it, and gives it back;
+the connection proves by itself whether it is clean. The happy path is three calls. Everything else
+(the one retry, what the server can do, its health) is asked for only when it matters. Twin:
+``aio.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from cenote.connection.sync import Connection, connect
 from cenote.node.health import NodeHealth, assess
 from cenote.node.retry import may_retry
 from cenote.node.verdicts import classify
-from cenote.pool import Pool
+from cenote.pool.sync import Pool
 from cenote.protocol import meta_noop, version
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Node:
         """
         self.pool.open(wait=True, timeout=timeout)
 
-    def close(self, timeout: float | None = None) -> None:
+    def close(self, timeout: float = 10.0) -> None:
         """Close the pool; requests under way have ``timeout`` seconds to end."""
         self.pool.close(timeout)
 
@@ -161,7 +162,7 @@ class Node:
         return self.pool.connection(max(0.0, deadline - monotonic()))
 
     def traits(self, deadline: float) -> Traits:
-        """What the server can do, as its latest handshake told; opens a connection if there was none."""
+        """What the server can do, by its latest handshake; connects if there was none."""
         known = self._connector.traits
         if known is not None:
             return known

@@ -1,0 +1,24 @@
+"""Connection pools for anything that is dear to open: generic, for threads and for asyncio.
+
+Strategy: one pure state machine (``core.py``) decides; thin drivers act (``sync.py``,
+``aio.py``). The uncontended path (``fast.py``) is an atomic pop and an append, compiled where
+possible. This package imports nothing of cenote but its errors and the implementation switch.
+"""
+
+from __future__ import annotations
+
+from cenote.pool.connector import AsyncConnector, Connector, Verdict
+from cenote.pool.observer import Observer
+from cenote.pool.options import PoolOptions
+from cenote.pool.stats import CloseReport, Holder, PoolStats
+
+__all__ = [
+    "AsyncConnector",
+    "CloseReport",
+    "Connector",
+    "Holder",
+    "Observer",
+    "PoolOptions",
+    "PoolStats",
+    "Verdict",
+]

@@ -1,0 +1,70 @@
+# C types for fast.py, which is compiled unchanged as cenote.pool._fast_c.
+
+cdef int IDLE, LEASED, RESERVED, RESETTING, CLOSING, CLOSED, DETACHED, FOREIGN
+cdef int DONE, SETTLE, REFUSED
+cdef double NEVER, ALWAYS
+
+
+cdef class Root:
+    pass
+
+
+cdef class Entry(Root):
+    cdef object __weakref__
+    cdef public IdleStack stack
+    cdef public object resource
+    cdef public object holder
+    cdef public object site
+    cdef public object ref
+    cdef public long serial
+    cdef public long uses
+    cdef public long generation
+    cdef public int state
+    cdef public double born
+    cdef public double expires
+    cdef public double idle_since
+    cdef public double leased_at
+    cdef public double ping_after
+    cdef public bint reported
+    cdef public bint replacing
+
+
+cdef class IdleStack(Root):
+    cdef object __weakref__
+    cdef public object idle
+    cdef public object lost
+    cdef public object mourned
+    cdef public dict lent
+    cdef public object who
+    cdef public object is_clean
+    cdef public object watch
+    cdef public object poke
+    cdef public double barrier
+    cdef public double alert
+    cdef public double check_after
+    cdef public double max_uses
+    cdef public long generation
+    cdef public long low
+    cdef public bint fifo
+
+    cpdef Entry take(self, double now)
+    cpdef lease(self, Entry entry, double now)
+    cpdef put_back(self, Entry entry)
+    cpdef int give(self, Entry entry, double now) except -1
+    cpdef lend(self, Entry entry)
+    cpdef Entry reclaim(self, resource)
+
+
+cdef class Front(Root):
+    cdef object __weakref__
+    cdef public IdleStack stack
+    cdef public object clock
+
+    cpdef Entry checkout_nowait(self)
+
+
+cdef class Lease(Root):
+    cdef object __weakref__
+    cdef Entry _entry
+    cdef Front _front
+    cdef object _timeout

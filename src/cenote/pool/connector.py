@@ -1,0 +1,178 @@
+"""What a pool must be told about the resources it keeps: how to open, close, check and judge them.
+
+Strategy: a connector is structural. ``connect`` and ``close`` are required; ``is_alive``, ``ping``,
+``reset``, ``classify``, ``abort`` and ``is_clean`` are used when they exist; a plain callable that
+returns a resource with a ``close`` method will do. All of that is resolved once, when the pool is
+made, into ``Hooks`` (or ``AsyncHooks``), so that what is absent costs nothing later. None of these
+callbacks is ever run under a pool's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+
+from cenote.errors import ConfigurationError
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Verdict = Literal["ok", "discard", "invalidate_all"]
+Classify = Callable[[BaseException], Verdict]
+
+
+class Connector(Protocol[T]):
+    """Opens and closes resources for a ``Pool``.
+
+    Optional methods, used when present: ``is_alive(resource) -> bool`` (without a round trip),
+    ``ping(resource)`` (a round trip; raises when dead), ``reset(resource)`` (make clean for the next
+    lease; raises when it can not), ``classify(error) -> "ok" | "discard" | "invalidate_all"``,
+    ``abort(resource)`` (let go without a goodbye), ``is_clean(resource) -> bool`` (nothing to reset).
+    """
+
+    def connect(self, timeout: float) -> T:
+        """Open a resource within ``timeout`` seconds, or raise."""
+
+    def close(self, resource: T) -> None:
+        """Close a resource; called exactly once for each."""
+
+
+class AsyncConnector(Protocol[T]):
+    """Opens and closes resources for an ``AsyncPool``.
+
+    The optional methods are those of ``Connector``. ``close``, ``is_alive``, ``ping``, ``reset`` and
+    ``abort`` may be plain functions or coroutine functions; ``classify`` and ``is_clean`` are plain.
+    """
+
+    async def connect(self, timeout: float) -> T:
+        """Open a resource within ``timeout`` seconds, or raise."""
+
+    def close(self, resource: T) -> Awaitable[None] | None:
+        """Close a resource; called exactly once for each."""
+
+
+class Closeable(Protocol):
+    """A resource that a plain callable may return: something with a ``close`` method."""
+
+    def close(self) -> object:
+        """Let go of the resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks(Generic[T]):
+    """A connector taken apart: each callback that exists, ``None`` for each that does not."""
+
+    connect: Callable[[float], T]
+    close: Callable[[T], object]
+    is_alive: Callable[[T], bool] | None = None
+    ping: Callable[[T], object] | None = None
+    reset: Callable[[T], object] | None = None
+    abort: Callable[[T], object] | None = None
+    is_clean: Callable[[T], bool] | None = None
+    classify: Classify | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncHooks(Generic[T]):
+    """As ``Hooks``, for asyncio: results that are awaitable are awaited by the driver."""
+
+    connect: Callable[[float], Awaitable[T]]
+    close: Callable[[T], object]
+    is_alive: Callable[[T], Awaitable[bool] | bool] | None = None
+    ping: Callable[[T], object] | None = None
+    reset: Callable[[T], object] | None = None
+    abort: Callable[[T], object] | None = None
+    is_clean: Callable[[T], bool] | None = None
+    classify: Classify | None = None
+
+
+def hooks(
+    connector: Connector[T] | Callable[[], T],
+    *,
+    check: Callable[[T], bool] | bool = True,
+    reset: Callable[[T], object] | bool = True,
+    classify: Classify | None = None,
+) -> Hooks[T]:
+    """Take a connector, or a plain callable, apart; arguments override what it brings.
+
+    Args:
+        connector: A ``Connector``, or a callable that returns a resource with ``close()``.
+        check: Asked before a connection that was idle for long is handed out; ``True``: the
+            connector's ``is_alive``; ``False``: no check.
+        reset: Run on release unless the connector says the resource is clean; ``True``: the
+            connector's; ``False``: none.
+        classify: Judges the error a lease ended with; ``None``: the connector's.
+
+    Raises:
+        ConfigurationError: The connector can neither be called nor has ``connect`` and ``close``.
+    """
+    found = Hooks(*_required(connector), *_optional(connector, check, reset, classify))
+    return found
+
+
+def async_hooks(
+    connector: AsyncConnector[T] | Callable[[], Awaitable[T]],
+    *,
+    check: Callable[[T], Awaitable[bool] | bool] | bool = True,
+    reset: Callable[[T], object] | bool = True,
+    classify: Classify | None = None,
+) -> AsyncHooks[T]:
+    """As ``hooks``, for an ``AsyncConnector`` or a callable that returns an awaitable."""
+    return AsyncHooks(*_required(connector), *_optional(connector, check, reset, classify))
+
+
+def judge(classify: Classify | None, error: BaseException) -> Verdict:
+    """Say what becomes of a connection whose lease ended with ``error``.
+
+    Anything that is not an ``Exception`` (KeyboardInterrupt, SystemExit, a cancel) discards: it may
+    have struck in the middle of an exchange. So does whatever no one classified, and a classifier
+    that raises.
+    """
+    if classify is None or not isinstance(error, Exception):
+        return "discard"
+    try:
+        return classify(error)
+    except Exception:
+        return "discard"
+
+
+def _required(connector: object) -> tuple[Callable[[float], Any], Callable[[Any], object]]:
+    connect = getattr(connector, "connect", None)
+    if connect is not None:
+        close = getattr(connector, "close", None)
+        if callable(connect) and callable(close):
+            return connect, close
+    elif callable(connector):
+        factory = cast("Callable[[], Any]", connector)
+        return lambda timeout: factory(), _close
+    raise ConfigurationError(
+        f"{connector!r} is no connector: pass an object with connect(timeout) and close(resource), "
+        "or a callable that returns a resource with close()"
+    )
+
+
+def _close(resource: Closeable) -> object:
+    return resource.close()
+
+
+def _optional(
+    connector: object,
+    check: Callable[[T], Any] | bool,
+    reset: Callable[[T], object] | bool,
+    classify: Classify | None,
+) -> tuple[Any, ...]:
+    return (
+        _chosen(check, getattr(connector, "is_alive", None)),
+        getattr(connector, "ping", None),
+        _chosen(reset, getattr(connector, "reset", None)),
+        getattr(connector, "abort", None),
+        getattr(connector, "is_clean", None),
+        classify or getattr(connector, "classify", None),
+    )
+
+
+def _chosen(given: Callable[[T], Any] | bool, own: Callable[[T], Any] | None) -> Any:
+    if given is True:
+        return own
+    return given or None

@@ -1,0 +1,418 @@
+"""The pool as a pure state machine: it decides, a driver acts.
+
+Strategy: every call takes ``now`` (monotonic seconds); none blocks, logs, or runs a user's code. This
+module holds the calls; the state, and the ``settle`` that ends every call, are in ``settlement.py``;
+what time brings about is in ``upkeep.py``.
+
+How a driver uses it
+--------------------
+A driver serialises all calls but those of ``core.stack`` (thread pool: one lock; asyncio: the loop).
+After **every** call, still serialised, it drains ``woken``: for each ticket ``ticket.wake()``. Then,
+outside the lock, it drains ``actions`` (``popleft`` until empty) and performs each:
+
+    Connect   open a resource within ``connect_timeout``; answer ``connected(action, resource, now)`` or
+              ``connect_failed(action, error, now)`` (exactly one of them, exactly once)
+    Close     ``hooks.close(entry.resource)``; answer ``closed(action, now)``, whether or not it raised
+    Ping      ``hooks.ping``; answer ``pinged(entry, ok, now)``
+    Reset     ``hooks.reset``; answer ``was_reset(entry, ok, now)``
+    Warn      warn (and log); Tell: ``observer.tell(action.call)``
+
+and sees to it that ``tick(now)`` is called at ``due`` (which any call may lower; inf: never).
+
+To acquire (``stack.take(now)`` returned None)::
+
+    ticket = DriverTicket(now, stack.who())          # a Ticket with wake() overridden
+    entry = core.acquire(ticket, now)                # raises PoolClosed, PoolSaturated, ConnectFailed
+    loop:
+      entry None: wait until woken or the deadline. Then, serialised:
+          ticket.state GRANTED: entry = ticket.entry; FAILED: raise ticket.error;
+          QUEUED and ticket.nudged: entry = core.acquire(ticket, now); None: wait on
+          deadline: entry = core.cancel(ticket, now, "timeout"); an entry was granted meanwhile: use
+          it; None: raise ticket.error if it FAILED, else ``core.timeout_error(ticket, now)``
+          cancel or any exception: ``core.abandon(ticket, now)`` passes on whatever it holds
+      entry.state RESERVED: it must be checked first, not serialised: ``ok = is_alive(resource)``, then
+          True from ``core.checked(ticket, ok, now)``: it is leased; False: it is discarded, and
+          entry = core.acquire(ticket, now) again (the same ticket keeps its place)
+      entry.state LEASED: done; call ``stack.watch.taken(entry, waited)`` if there is a watch.
+
+To release: ``stack.give(entry, now)``: DONE: nothing more; SETTLE: ``core.settle(now)``; REFUSED: judge the
+error and the resource outside the lock, then ``core.release(entry, now, verdict, clean)``.
+
+``stack.poke`` is called by finalizers, anywhere: it must have ``settle`` called soon, and never block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Literal, TypeVar
+
+from cenote.errors import LeaseError, PoolTimeout
+from cenote.pool import refusals, reports
+from cenote.pool.actions import Close, Connect, Reset
+from cenote.pool.connector import Verdict
+from cenote.pool.fast import (
+    CLOSED,
+    CLOSING,
+    DETACHED,
+    FOREIGN,
+    LEASED,
+    NEVER,
+    RESERVED,
+    RESETTING,
+)
+from cenote.pool.fast_path import Entry
+from cenote.pool.observer import Observer
+from cenote.pool.options import PoolOptions, check_sizes
+from cenote.pool.settlement import Settlement
+from cenote.pool.state import Describe, anonymous
+from cenote.pool.stats import Holder, PoolStats, Reason
+from cenote.pool.upkeep import Upkeep
+from cenote.pool.waiters import CANCELLED, FAILED, GRANTED, NEW, QUEUED, Ticket
+
+T = TypeVar("T")
+
+_TOO_MANY_BAD_CHECKS = 3
+
+
+class PoolCore(Settlement[T]):
+    """Decides for one pool; see the module for how to drive it.
+
+    Args:
+        name: The pool's name, for messages and observers.
+        options: What governs it.
+        rng: Draws jitter.
+        who: Names the present thread or task; its results are made readable by ``describe``.
+        describe: Turns what ``who`` returned into (name, place where it is now).
+        is_clean: Asked by ``give``, without lock, whether a resource may be reused as it is.
+        checks, resets, pings: Which of these hooks exist.
+        observer: Who listens; ``None``: nobody, at no cost.
+
+    Attributes:
+        stack: The idle entries and the lock-free path.
+        actions: What the driver must do outside the lock.
+        woken: Tickets the driver must wake, still serialised.
+        due: When ``tick`` must be called next.
+        heartbeat: While somebody waits, ``due`` is never further off than this (a driver whose
+            releases may be interrupted half-way sets it).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: PoolOptions,
+        *,
+        rng: Random,
+        who: Callable[[], object] = lambda: None,
+        describe: Describe = anonymous,
+        is_clean: Callable[[T], bool] | None = None,
+        checks: bool = False,
+        resets: bool = False,
+        pings: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        super().__init__(
+            name, options, rng=rng, who=who, describe=describe, is_clean=is_clean, checks=checks,
+            resets=resets, observer=observer,
+        )  # fmt: skip
+        self.upkeep: Upkeep[T] = Upkeep(self, rng, pings)
+        self._bad_checks = 0
+
+    # Acquiring.
+
+    def open(self, now: float) -> None:
+        """Begin to keep ``min_size`` connections and to serve; a second call does nothing.
+
+        Raises:
+            PoolClosed: The pool has been closed.
+        """
+        if self.phase == "closed":
+            raise refusals.closed(self, None, now)
+        if self.phase == "opening":
+            self.phase = "ready"
+        self.settle(now)
+
+    def acquire(self, ticket: Ticket[T], now: float) -> Entry[T] | None:
+        """Lease an entry (or reserve one that must be checked first), or queue the ticket (None).
+
+        Raises:
+            PoolClosed, PoolSaturated, ConnectFailed: The ticket is not queued.
+        """
+        self._admit(ticket, now)
+        if ticket.state == NEW or ticket.state == QUEUED:
+            entry = self.take_idle(now) if self._may_take(ticket, now) else None
+            if entry is not None:
+                self.grant(ticket, entry, now)
+            elif ticket.state == QUEUED:
+                ticket.nudged = False
+            else:
+                self._queue(ticket, now)
+            self.settle(now)
+        if ticket.state == FAILED and ticket.error is not None:
+            raise ticket.error
+        return ticket.entry
+
+    def checked(self, ticket: Ticket[T], ok: bool, now: float) -> bool:
+        """Answer for the entry reserved for a ticket; True: it is leased; False: it is discarded."""
+        entry = ticket.entry
+        if entry is None or entry.state != RESERVED:
+            raise LeaseError("nothing is reserved for this ticket")
+        reason = self.fault(entry, now) if ok else "check"
+        if reason is None:
+            self._bad_checks = 0
+            self.lease(entry, ticket, now)
+        else:
+            ticket.state, ticket.entry = NEW, None
+            self.retire(entry, reason)
+            if not ok:
+                self._note_bad_check(entry)
+        self.settle(now)
+        return reason is None
+
+    def cancel(
+        self, ticket: Ticket[T], now: float, why: Literal["timeout", "cancel"] = "cancel"
+    ) -> Entry[T] | None:
+        """Withdraw a ticket; returns the entry that was granted to it first, if one was."""
+        if ticket.state == GRANTED:
+            return ticket.entry
+        if ticket.state in (NEW, QUEUED):
+            self._withdraw(ticket, now, why)
+        self.settle(now)
+        return None
+
+    def abandon(self, ticket: Ticket[T], now: float) -> None:
+        """Withdraw a ticket whose caller is gone, and pass on whatever was granted to it."""
+        entry = self.cancel(ticket, now)
+        if entry is None:
+            return
+        if entry.state == RESERVED:
+            self._withdraw(ticket, now, "cancel")
+            self.retire(entry, "check")
+            self.settle(now)
+        elif entry.state == LEASED:
+            self.release(entry, now)
+
+    def timeout_error(self, ticket: Ticket[T], now: float) -> PoolTimeout:
+        """Build the error of a ticket whose deadline has passed."""
+        self.settle(now)
+        return refusals.timeout(self, ticket, now)
+
+    # Connecting.
+
+    def connected(self, connect: Connect, resource: T, now: float) -> None:
+        """A connection is open: it goes to the head waiter, or to idle."""
+        self.end_connect(connect)
+        entry = Entry(self.stack, resource, self.roster.next_serial(), now, NEVER)
+        entry.generation = connect.generation
+        self.roster.add(entry)
+        self.upkeep.born(entry, now)
+        self.tallies.connected(now - connect.since)
+        was_down = self.backoff.down
+        self.backoff.succeeded()
+        self._bad_checks = 0
+        if self.observer is not None:
+            self.tell(self.observer.connected, now - connect.since)
+            if was_down:
+                self.tell(self.observer.up)
+        self.upkeep.replaced(connect.replaces, now)
+        self.welcome(entry, now)
+        self.settle(now)
+
+    def connect_failed(self, connect: Connect, error: BaseException, now: float) -> None:
+        """A connection could not be opened: back off; a pool that fails when down fails waiters."""
+        counted = connect.overdue
+        self.end_connect(connect)
+        self.upkeep.not_replaced(connect.replaces)
+        if not counted:
+            self.count_failure(connect, error, now)
+        self.settle(now)
+
+    # Returning.
+
+    def release(
+        self, entry: Entry[T], now: float, verdict: Verdict = "ok", clean: bool = True
+    ) -> None:
+        """Take a leased entry back.
+
+        Args:
+            entry: What was leased.
+            now: Seconds.
+            verdict: What ``judge`` said of the error its use ended with.
+            clean: False: it must be reset before it is used again.
+
+        Raises:
+            LeaseError: It is not out on lease from this pool; nothing changes.
+        """
+        if entry.stack is not self.stack or entry.state != LEASED:
+            raise refusals.not_leased(self, entry)
+        self.end_lease(entry, now)
+        reason = self.fault(entry, now) if verdict == "ok" else "error"
+        if verdict == "invalidate_all" and entry.generation == self.stack.generation:
+            self.invalidate()
+        if reason is None and not clean and not self.resets:
+            reason = "reset"
+        if reason is not None:
+            self.retire(entry, reason)
+        elif clean:
+            self.welcome(entry, now)
+        else:
+            entry.state = RESETTING
+            self.actions.append(Reset(entry))
+        self.settle(now)
+
+    def was_reset(self, entry: Entry[T], ok: bool, now: float) -> None:
+        """Answer to ``Reset``."""
+        self._return(entry, ok, "reset", now)
+
+    def pinged(self, entry: Entry[T], ok: bool, now: float) -> None:
+        """Answer to ``Ping``."""
+        self._return(entry, ok, "check", now)
+
+    def closed(self, close: Close[T], now: float) -> None:
+        """Answer to ``Close``: the slot is free."""
+        close.entry.state = CLOSED
+        self.roster.depart(close.entry, close.reason)
+        self.settle(now)
+
+    def detach(self, entry: Entry[T], now: float) -> None:
+        """Give a leased resource away for good: the pool forgets it, its slot is free.
+
+        Raises:
+            LeaseError: It is not out on lease from this pool; nothing changes.
+        """
+        if entry.stack is not self.stack or entry.state != LEASED:
+            raise refusals.not_leased(self, entry)
+        self.end_lease(entry, now)
+        entry.state = DETACHED
+        self.roster.depart(entry, None)
+        entry.ref = None
+        self.settle(now)
+
+    # The pool as a whole.
+
+    def tick(self, now: float) -> None:
+        """Do what has become due: expiry, replacement, pruning, pings, leaks, connect retries."""
+        self.upkeep.tick(now)
+        self.settle(now)
+        self.due = self.upkeep.next_deadline(now)
+
+    def next_deadline(self, now: float) -> float:
+        """Return when ``tick`` must come again, computed anew (``due`` is kept up to date)."""
+        return self.upkeep.next_deadline(now)
+
+    def invalidate_all(self, now: float) -> None:
+        """Hand out none of the present connections again; those on lease are closed on return."""
+        self.invalidate()
+        self.due = now
+        self.settle(now)
+
+    def resize(self, min_size: int, max_size: int, now: float) -> None:
+        """Change the sizes; a surplus is closed as it becomes idle.
+
+        Raises:
+            ConfigurationError: The sizes are out of range; nothing changes.
+        """
+        check_sizes(min_size, max_size)
+        self.min_size, self.max_size = min_size, max_size
+        self.settle(now)
+
+    @property
+    def warm(self) -> bool:
+        """True when ``min_size`` connections are there."""
+        return self.roster.active >= self.min_size
+
+    def too_cold(self, now: float) -> PoolTimeout:
+        """Build the error of ``open(wait=True)`` when it took too long."""
+        return refusals.cold(self)
+
+    def drain(self, now: float) -> None:
+        """Refuse newcomers; those who wait are still served. See ``drained``."""
+        if self.phase != "closed":
+            self.phase = "draining"
+        self.settle(now)
+
+    def close(self, now: float) -> None:
+        """Refuse everybody, fail those who wait, close what is idle, and the rest as it returns."""
+        self.phase = "closed"
+        self.fail_waiters(refusals.closed, now)
+        self.settle(now)
+        self.due = NEVER
+
+    def disown(self) -> list[T]:
+        """In a forked child: make every entry foreign; returns the inherited resources."""
+        inherited = []
+        for entry in [*self.roster, *self.stack.idle]:
+            resource = entry.resource
+            if resource is None and entry.ref is not None:
+                resource = entry.ref()
+            if entry.state < CLOSED and resource is not None:
+                inherited.append(resource)
+            entry.state = FOREIGN
+        return inherited
+
+    def snapshot(self, now: float) -> PoolStats:
+        """Describe the pool at this instant."""
+        self.settle(now)
+        return reports.snapshot(self)
+
+    def holders(self, now: float) -> list[Holder]:
+        """Describe the leases that are out, longest held first."""
+        return reports.holders(self, now)
+
+    # Steps of the calls above.
+
+    def _admit(self, ticket: Ticket[T], now: float) -> None:
+        newcomer = ticket.serial == 0
+        if self.phase == "closed" or (self.phase == "draining" and newcomer):
+            if ticket.state != FAILED:
+                ticket.state = FAILED
+                raise refusals.closed(self, ticket, now)
+        elif self.phase == "opening":
+            self.open(now)
+        if newcomer:
+            self.waiters.number(ticket)
+        self.settle(now)
+
+    def _may_take(self, ticket: Ticket[T], now: float) -> bool:
+        head = self.waiters.head
+        return head is None or ticket.serial <= head.serial or now < self.hand_off_from(head)
+
+    def _queue(self, ticket: Ticket[T], now: float) -> None:
+        if self.fails_fast:
+            ticket.state = FAILED
+            raise refusals.down(self, ticket, now)
+        limit = self.options.max_waiting
+        if limit is not None and len(self.waiters) >= limit:
+            ticket.state = FAILED
+            self.tallies.saturated += 1
+            if self.observer is not None:
+                self.tell(self.observer.saturated)
+            raise refusals.saturated(self, ticket, now)
+        self.tallies.waited += 1
+        self.waiters.add(ticket)
+
+    def _withdraw(self, ticket: Ticket[T], now: float, why: Literal["timeout", "cancel"]) -> None:
+        self.leave_queue(ticket, now)
+        ticket.state = CANCELLED
+        if why == "cancel":
+            self.tallies.cancelled += 1
+            return
+        self.tallies.timeouts += 1
+        if self.observer is not None:
+            self.tell(self.observer.timed_out, now - ticket.since)
+
+    def _note_bad_check(self, entry: Entry[T]) -> None:
+        if entry.generation == self.stack.generation:
+            self._bad_checks += 1
+        if self._bad_checks >= _TOO_MANY_BAD_CHECKS:
+            self.invalidate()
+
+    def _return(self, entry: Entry[T], ok: bool, failed: Reason, now: float) -> None:
+        reason = self.fault(entry, now) if ok else failed
+        if entry.state not in (RESETTING, RESERVED):
+            raise LeaseError(f"nothing is under way for {entry!r}")
+        if reason is not None:
+            self.retire(entry, reason)
+        else:
+            self.welcome(entry, now)
+        self.settle(now)

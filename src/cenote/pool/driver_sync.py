@@ -1,0 +1,381 @@
+"""Drives ``PoolCore`` from threads, under one lock.
+
+Strategy: one lock guards the core, and under it nothing happens but calls to the core and the release
+of raw locks: no user code, no connect, close, ping or log, and nothing that waits. Each waiter waits
+on a gate of its own. Connecting and closing is the crew's work (``crew_sync.py``), what time brings
+about the keeper's (``keeper_sync.py``). Their threads are never interrupted by signals, and what the core
+wants done is handed over to them under the lock, so whoever is interrupted can not lose it.
+
+An exception may strike a caller anywhere (KeyboardInterrupt, PyThreadState_SetAsyncExc). It then holds
+either an entry, whose finalizer frees the slot, or a ticket, which is abandoned; what it left half
+done, the next ``settle`` completes, and while anybody waits the keeper settles every ``_HEARTBEAT``.
+``with lock`` is the only way the lock is taken: the interpreter lets nothing in between taking it and
+being bound to release it, which ``lock.acquire()`` before a ``try`` does not guarantee.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from types import EllipsisType
+from typing import TypeVar
+
+from cenote.errors import ConnectFailed, LeaseError, PoolSaturated
+from cenote.pool.actions import Close, Connect, Ping, Tell, Warn
+from cenote.pool.connector import Hooks, judge
+from cenote.pool.core import PoolCore
+from cenote.pool.crew_sync import Crew, Work
+from cenote.pool.fast import DETACHED, NEVER, RESERVED
+from cenote.pool.fast_path import Entry, Front
+from cenote.pool.keeper_sync import KEEPER
+from cenote.pool.leaks import place
+from cenote.pool.observer import Observer, tell
+from cenote.pool.options import PoolOptions
+from cenote.pool.waiters import FAILED, GRANTED, Ticket
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_HEARTBEAT = 0.1
+_log = logging.getLogger("cenote.pool")
+
+
+class Gate:
+    """What one thread waits at; opening it lets one wait through, now or later."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def open(self) -> None:
+        """Let the thread through; opening an open gate does nothing. Never blocks."""
+        try:
+            self._lock.release()
+        except RuntimeError:
+            return
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the gate is open, and close it behind oneself."""
+        self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+
+
+class ThreadTicket(Ticket[T]):
+    """A thread that waits for a connection."""
+
+    __slots__ = ("gate",)
+
+    def __init__(self, now: float, holder: object) -> None:
+        super().__init__(now, holder)
+        self.gate = Gate()
+
+    def wake(self) -> None:
+        self.gate.open()
+
+
+class Driver(Front[T]):
+    """The slow half of ``Pool``: whatever needs the lock, a wait, or another thread."""
+
+    def __init__(
+        self,
+        name: str,
+        options: PoolOptions,
+        found: Hooks[T],
+        observer: Observer | None,
+        clock: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        self._name = name
+        self._options = options
+        self._hooks = found
+        self._lock = threading.Lock()
+        self._core: PoolCore[T] = PoolCore(
+            name,
+            options,
+            rng=rng,
+            who=threading.get_ident,
+            describe=_describe,
+            is_clean=found.is_clean,
+            checks=found.is_alive is not None,
+            resets=found.reset is not None,
+            pings=found.ping is not None,
+            observer=observer,
+        )
+        self._core.heartbeat = _HEARTBEAT
+        self._core.stack.poke = KEEPER.poke
+        self._crew: Crew[T] = Crew(name, self._lock)
+        self._notices: deque[Tell | Warn] = deque()
+        self._onlookers: dict[Gate, Callable[[], bool]] = {}
+        self._kept = False  # the keeper knows of us
+        self._expected = NEVER  # when it will come by
+        super().__init__(self._core.stack, clock)
+
+    # Acquiring.
+
+    def _checkout(self, timeout: float | EllipsisType | None) -> Entry[T]:
+        limit = self._options.timeout if timeout is ... else timeout
+        return self._checkout_by(NEVER if limit is None else self.clock() + limit)
+
+    def _checkout_by(self, deadline: float) -> Entry[T]:
+        ticket: ThreadTicket[T] = ThreadTicket(self.clock(), threading.get_ident())
+        try:
+            entry = self._obtain(ticket, deadline)
+        except BaseException:
+            self._abandon(ticket)
+            raise
+        if self.stack.watch is not None:
+            self.stack.watch.taken(entry, entry.leased_at - ticket.since)
+        return entry
+
+    def _obtain(self, ticket: ThreadTicket[T], deadline: float) -> Entry[T]:
+        entry = self._ask(ticket)
+        while True:
+            if entry is None:
+                entry = self._wait(ticket, deadline)
+            elif entry.state != RESERVED or self._check(ticket, entry):
+                return entry
+            else:
+                entry = self._ask(ticket)
+
+    def _ask(self, ticket: ThreadTicket[T]) -> Entry[T] | None:
+        return self._order(partial(self._core.acquire, ticket))
+
+    def _wait(self, ticket: ThreadTicket[T], deadline: float) -> Entry[T]:
+        while True:
+            remaining = deadline - self.clock()
+            if remaining > 0 and ticket.state not in (GRANTED, FAILED):
+                ticket.gate.wait(remaining)
+            entry = self._answer(ticket, deadline)
+            if entry is not None:
+                return entry
+
+    def _answer(self, ticket: ThreadTicket[T], deadline: float) -> Entry[T] | None:
+        if ticket.state == GRANTED:
+            return ticket.entry
+        if ticket.nudged or ticket.state == FAILED:
+            return self._ask(ticket)
+        if self.clock() < deadline:
+            return None
+        return self._order(partial(self._give_up, ticket))
+
+    def _give_up(self, ticket: ThreadTicket[T], now: float) -> Entry[T]:
+        entry = self._core.cancel(ticket, now, "timeout")
+        if entry is None:
+            raise ticket.error or self._core.timeout_error(ticket, now)
+        return entry
+
+    def _check(self, ticket: ThreadTicket[T], entry: Entry[T]) -> bool:
+        ok = self._is_alive(entry.resource)
+        return self._order(partial(self._core.checked, ticket, ok))
+
+    def _is_alive(self, resource: T) -> bool:
+        alive = self._hooks.is_alive
+        try:
+            return alive is None or bool(alive(resource))
+        except Exception:
+            _log.debug("the check of a connection raised: it is discarded", exc_info=True)
+            return False
+
+    def _abandon(self, ticket: ThreadTicket[T]) -> None:
+        self._order(partial(self._core.abandon, ticket))
+
+    def _try(self) -> Entry[T] | None:
+        ticket: ThreadTicket[T] = ThreadTicket(self.clock(), threading.get_ident())
+        entry = None
+        try:
+            entry = self._ask(ticket)
+            while entry is not None and entry.state == RESERVED:
+                entry = entry if self._check(ticket, entry) else self._ask(ticket)
+        except (PoolSaturated, ConnectFailed):
+            return None
+        finally:
+            if entry is None:
+                self._abandon(ticket)
+        return entry
+
+    # Returning.
+
+    def _checkin(self, entry: Entry[T], error: BaseException | None) -> None:
+        if entry.state == DETACHED or (error is not None and entry.stack is not self.stack):
+            return  # detached; or inherited over a fork: the error in flight says more than ours
+        verdict = "ok" if error is None else judge(self._hooks.classify, error)
+        clean = verdict != "ok" or self._is_clean(entry.resource)
+        self._order(partial(self._core.release, entry, verdict=verdict, clean=clean))
+
+    def _is_clean(self, resource: T) -> bool:
+        is_clean = self.stack.is_clean
+        return is_clean is None or bool(is_clean(resource))
+
+    def _settle(self) -> None:
+        self._order(self._core.settle)
+
+    def _leased_entry(self, conn: T) -> Entry[T]:
+        entry = self.stack.lent.pop(id(conn), None)
+        for each in self._core.roster.leased() if entry is None else ():
+            if each.resource is conn:
+                return each
+        if entry is None:
+            raise LeaseError(f"{conn!r} is not out on lease from pool {self._name!r}")
+        return entry
+
+    # After every call of the core.
+
+    def _order(self, order: Callable[[float], R]) -> R:
+        """Call the core."""
+        try:
+            with self._lock:
+                answer = order(self.clock())
+                self._rouse()
+        finally:
+            self._follow_up()
+        return answer
+
+    def _rouse(self) -> None:
+        """Wake whom the core wants woken, and hand its work over; ends every use of the lock."""
+        woken, actions = self._core.woken, self._core.actions
+        while woken:
+            woken[0].wake()
+            woken.popleft()
+        while actions:
+            action = actions[0]
+            if isinstance(action, (Tell, Warn)):
+                self._notices.append(action)
+            else:
+                self._crew.add(action)
+            actions.popleft()
+        for gate, condition in self._onlookers.items():
+            if condition():
+                gate.open()
+
+    def _follow_up(self) -> None:
+        """See to what was handed over; without the lock."""
+        self._crew.hire(self._labour)
+        while self._notices:
+            self._announce(self._notices)
+        if self._core.due < self._expected or (self._core.connects and not self._kept):
+            self._expected = self._core.due
+            self._kept = True
+            KEEPER.keep(self)
+
+    def _announce(self, notices: deque[Tell | Warn]) -> None:
+        try:
+            notice = notices.popleft()
+        except IndexError:
+            return
+        if isinstance(notice, Tell):
+            tell(notice.call)
+        else:
+            _warn(notice)
+
+    def _await(self, condition: Callable[[], bool], seconds: float | None) -> bool:
+        """Wait until a condition, asked under the lock, holds; False: it took too long."""
+        gate, deadline = Gate(), NEVER if seconds is None else self.clock() + seconds
+        try:
+            with self._lock:
+                self._onlookers[gate] = condition
+            while not (met := self._holds(condition)) and self.clock() < deadline:
+                gate.wait(deadline - self.clock())
+            return met
+        finally:
+            with self._lock:
+                self._onlookers.pop(gate, None)
+
+    def _holds(self, condition: Callable[[], bool]) -> bool:
+        with self._lock:
+            return condition()
+
+    # The keeper's visits.
+
+    def visit(self) -> float | None:
+        """Called by the keeper: do what is due; see ``Kept``."""
+        core = self._core
+        with self._lock:
+            now = self.clock()
+            if core.due <= now:
+                core.tick(now)
+            else:
+                core.settle(now)
+            self._rouse()
+            self._expected = core.due
+            over = core.phase == "closed" and not core.size
+        self._crew.relieve(self._labour)
+        self._follow_up()
+        return None if over else core.due - now
+
+    # The crew's work.
+
+    def _labour(self) -> None:
+        while (action := self._next_work()) is not None:
+            self._crew.hire(self._labour)
+            self._do(action)
+            del action
+
+    def _do(self, action: Work[T]) -> None:
+        answer = self._perform(action)
+        with self._lock:
+            answer(self.clock())
+            self._crew.done(action)
+            self._rouse()
+        del answer
+        self._follow_up()
+
+    def _next_work(self) -> Work[T] | None:
+        with self._lock:
+            return self._crew.take()
+
+    def _perform(self, action: Work[T]) -> Callable[[float], None]:
+        """Do a piece of work, whatever it raises; returns how the core is to be told."""
+        if isinstance(action, Connect):
+            return self._connect(action)
+        if isinstance(action, Close):
+            self._close(action.entry.resource)
+            return partial(self._core.closed, action)
+        if isinstance(action, Ping):
+            ok = _succeeds(self._hooks.ping, action.entry.resource)
+            return partial(self._core.pinged, action.entry, ok)
+        ok = _succeeds(self._hooks.reset, action.entry.resource)
+        return partial(self._core.was_reset, action.entry, ok)
+
+    def _connect(self, action: Connect) -> Callable[[float], None]:
+        try:
+            resource = self._hooks.connect(self._options.connect_timeout)
+        except BaseException as error:
+            return partial(self._core.connect_failed, action, error)
+        return partial(self._core.connected, action, resource)
+
+    def _close(self, resource: T) -> None:
+        try:
+            self._hooks.close(resource)
+        except BaseException:
+            _log.warning("closing a connection of %s failed", self._name, exc_info=True)
+
+
+def _succeeds(hook: Callable[[T], object] | None, resource: T) -> bool:
+    try:
+        return hook is None or hook(resource) is not False
+    except BaseException:
+        _log.debug("a hook of a connection raised: it is discarded", exc_info=True)
+        return False
+
+
+def _warn(notice: Warn) -> None:
+    if notice.logged:
+        _log.warning("%s", notice.message)
+    try:
+        warnings.warn(notice.message, ResourceWarning, stacklevel=2)
+    except ResourceWarning:
+        _log.error("%s", notice.message)
+
+
+def _describe(ident: object) -> tuple[str, str]:
+    """Name a thread, and say where it is now."""
+    names = (thread.name for thread in threading.enumerate() if thread.ident == ident)
+    frame = sys._current_frames().get(ident) if isinstance(ident, int) else None
+    return next(names, f"thread {ident}"), place(frame)

@@ -1,0 +1,14 @@
+"""The fast path in use: compiled where it was built, else the same file as Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cenote._implementation import use_compiled
+
+if TYPE_CHECKING or not use_compiled("cenote.pool._fast_c"):
+    from cenote.pool.fast import Entry, Front, IdleStack, Lease
+else:
+    from cenote.pool._fast_c import Entry, Front, IdleStack, Lease
+
+__all__ = ["Entry", "Front", "IdleStack", "Lease"]

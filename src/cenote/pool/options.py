@@ -1,0 +1,156 @@
+"""Every number and choice a pool is governed by, as one immutable, validated value.
+
+Strategy: options are checked once, here, with the legal range in the message; the core and the
+drivers read them and never doubt them. Hooks (check, reset, classify) are code, not options:
+they live in ``connector.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from cenote.errors import ConfigurationError
+
+Fairness = Literal["eventual", "strict", "barging"]
+Order = Literal["lifo", "fifo"]
+OnDown = Literal["wait", "fail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """The options of a pool; times are seconds on the monotonic clock.
+
+    Attributes:
+        min_size: Live connections that upkeep maintains, best effort. 0 or more, at most ``max_size``.
+        max_size: Hard cap on slots; a slot is held from the start of connecting until close has
+            returned. 1 or more.
+        timeout: One absolute deadline for queueing, connecting and checking; ``None``: no limit;
+            0: do not wait.
+        max_waiting: Callers that may wait at once; the next fails at once. ``None``: no limit.
+        fairness: ``"eventual"``: newcomers may take an idle connection until the head waiter is
+            older than ``fair_after``; ``"strict"``: first come, first served; ``"barging"``: never
+            hand off.
+        fair_after: Age of the head waiter from which every release goes to it.
+        order: Which idle connection is taken: ``"lifo"`` the newest (lets the pool shrink),
+            ``"fifo"`` the oldest (spreads).
+        max_connecting: Connections being opened at once.
+        connect_timeout: Limit of one attempt to connect.
+        backoff_base: Upper bound of the first delay after a failed connect; doubles each time.
+        backoff_cap: Upper bound the delays grow to.
+        on_down: After ``down_after`` failed connects in a row: ``"wait"`` for recovery within each
+            caller's deadline, or ``"fail"`` at once with the last cause.
+        down_after: Consecutive connect failures after which the pool is down.
+        max_idle: Period of low-watermark pruning: connections never needed in it are closed.
+            ``None``: off.
+        max_lifetime: Upper bound of a connection's life. ``None``: no limit.
+        lifetime_jitter: Share of ``max_lifetime`` by which a life may be shorter, drawn at birth.
+        max_uses: Leases after which a connection is retired. ``None``: no limit.
+        check_after: Idle time from which a connection is checked before it is handed out; 0: always.
+        keepalive: Idle connections are pinged about this often. ``None``: off.
+        leak_after: A lease held longer than this is reported once. ``None``: off.
+        histograms: Keep histograms of wait, use and create times.
+    """
+
+    min_size: int = 0
+    max_size: int = 10
+    timeout: float | None = 5.0
+    max_waiting: int | None = 1024
+    fairness: Fairness = "eventual"
+    fair_after: float = 0.001
+    order: Order = "lifo"
+    max_connecting: int = 2
+    connect_timeout: float = 5.0
+    backoff_base: float = 0.05
+    backoff_cap: float = 10.0
+    on_down: OnDown = "wait"
+    down_after: int = 3
+    max_idle: float | None = 600.0
+    max_lifetime: float | None = 1800.0
+    lifetime_jitter: float = 0.25
+    max_uses: int | None = None
+    check_after: float = 0.5
+    keepalive: float | None = None
+    leak_after: float | None = None
+    histograms: bool = False
+
+    def __post_init__(self) -> None:
+        _count("max_size", self.max_size, 1)
+        check_sizes(self.min_size, self.max_size)
+        _optional_count("max_waiting", self.max_waiting, 0)
+        _count("max_connecting", self.max_connecting, 1)
+        _count("down_after", self.down_after, 1)
+        _optional_count("max_uses", self.max_uses, 1)
+        _optional_seconds("timeout", self.timeout)
+        for name in ("fair_after", "check_after"):
+            _seconds(name, getattr(self, name))
+        for name in ("connect_timeout", "backoff_base", "backoff_cap"):
+            _positive(name, getattr(self, name))
+        for name in ("max_idle", "max_lifetime", "keepalive", "leak_after"):
+            _optional_positive(name, getattr(self, name))
+        _choice("fairness", self.fairness, ("eventual", "strict", "barging"))
+        _choice("order", self.order, ("lifo", "fifo"))
+        _choice("on_down", self.on_down, ("wait", "fail"))
+        if not 0.0 <= self.lifetime_jitter < 1.0:
+            raise ConfigurationError(_refusal("lifetime_jitter", self.lifetime_jitter, "0 <= x < 1"))
+        if self.backoff_cap < self.backoff_base:
+            raise ConfigurationError(
+                _refusal("backoff_cap", self.backoff_cap, f">= backoff_base ({self.backoff_base})")
+            )
+
+
+def check_sizes(min_size: int, max_size: int) -> None:
+    """Refuse sizes that can not be kept; also guards ``resize``.
+
+    Raises:
+        ConfigurationError: A size is out of range.
+    """
+    _count("max_size", max_size, 1)
+    _count("min_size", min_size, 0)
+    if min_size > max_size:
+        raise ConfigurationError(_refusal("min_size", min_size, f"0 .. max_size ({max_size})"))
+
+
+def _refusal(name: str, value: object, legal: str) -> str:
+    return f"{name}={value!r} is out of range: use {legal}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _count(name: str, value: int, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise ConfigurationError(_refusal(name, value, f"an integer >= {least}"))
+
+
+def _optional_count(name: str, value: int | None, least: int) -> None:
+    if value is not None:
+        _count(name, value, least)
+
+
+def _seconds(name: str, value: float) -> None:
+    if not _is_number(value) or value < 0:
+        raise ConfigurationError(_refusal(name, value, "seconds >= 0"))
+
+
+def _optional_seconds(name: str, value: float | None) -> None:
+    if value is not None:
+        _seconds(name, value)
+
+
+def _positive(name: str, value: float) -> None:
+    if not _is_number(value) or value <= 0:
+        raise ConfigurationError(_refusal(name, value, "seconds > 0"))
+
+
+def _optional_positive(name: str, value: float | None) -> None:
+    if value is not None:
+        _positive(name, value)
+
+
+def _choice(name: str, value: str, legal: tuple[str, ...]) -> None:
+    if value not in legal:
+        names = ", ".join(map(repr, legal))
+        raise ConfigurationError(f"{name}={value!r} is not known: use one of {names}")

@@ -1,0 +1,107 @@
+"""Why a caller gets no connection: the errors of acquire and release.
+
+Strategy: every error says what happened, the state, and what to change. Texts are built from the very
+snapshot that the error carries, so that the two can not disagree. The last connect error is the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from cenote.errors import ConnectFailed, LeaseError, PoolClosed, PoolSaturated, PoolTimeout
+from cenote.pool.fast import FOREIGN
+from cenote.pool.fast_path import Entry
+from cenote.pool.reports import holders, seconds, snapshot
+from cenote.pool.state import PoolState
+from cenote.pool.stats import Holder, PoolStats
+from cenote.pool.waiters import Ticket
+
+T = TypeVar("T")
+
+
+def timeout(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolTimeout:
+    """Build the error of a caller whose deadline has passed."""
+    stats, waited, cause = snapshot(state), now - ticket.since, state.backoff.error
+    text = f"no connection within {seconds(waited)}: {_situation(stats, holders(state, now))}; "
+    error = PoolTimeout(text + _advice(stats, cause), pool=state.name, waited=waited, stats=stats)
+    error.__cause__ = cause
+    return error
+
+
+def saturated(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolSaturated:
+    """Build the error of a caller who may not even wait."""
+    stats, waited = snapshot(state), now - ticket.since
+    text = (
+        f"too many callers wait for a connection: {_situation(stats, holders(state, now))}; "
+        "raise max_size or max_waiting, or shorten the hold"
+    )
+    error = PoolSaturated(text, pool=state.name, waited=waited, stats=stats)
+    error.__cause__ = state.backoff.error
+    return error
+
+
+def down(state: PoolState[T], ticket: Ticket[T], now: float) -> ConnectFailed:
+    """Build the error of a caller that a pool which is down does not let wait."""
+    stats, waited, cause = snapshot(state), now - ticket.since, state.backoff.error
+    last = "" if cause is None else f", the last with {_name(cause)}"
+    text = (
+        f"pool {state.name!r} is down: {state.backoff.failures} connects in a row failed{last}; it "
+        'is probed until it recovers (on_down="wait" would wait for that)'
+    )
+    error = ConnectFailed(text, pool=state.name, waited=waited, stats=stats)
+    error.__cause__ = cause
+    return error
+
+
+def closed(state: PoolState[T], ticket: Ticket[T] | None, now: float) -> PoolClosed:
+    """Build the error of a caller of a pool that is closed, or about to be."""
+    text = f"pool {state.name!r} is closed: make a new one, a closed pool stays closed"
+    waited = 0.0 if ticket is None else now - ticket.since
+    return PoolClosed(text, pool=state.name, waited=waited, stats=snapshot(state))
+
+
+def cold(state: PoolState[T]) -> PoolTimeout:
+    """Build the error of whoever waited for ``min_size`` connections in vain."""
+    stats, cause = snapshot(state), state.backoff.error
+    text = f"{state.roster.active} of min_size={state.min_size} connections are open; "
+    error = PoolTimeout(text + _advice(stats, cause), pool=state.name, stats=stats)
+    error.__cause__ = cause
+    return error
+
+
+def not_leased(state: PoolState[T], entry: Entry[T]) -> LeaseError:
+    """Build the error of whoever returns what is not out on lease."""
+    if entry.state == FOREIGN:
+        text = f"the lease belongs to pool {state.name!r} of the parent process: lease anew"
+    else:
+        text = f"not out on lease from pool {state.name!r}: returned twice, or foreign"
+    return LeaseError(text, pool=state.name)
+
+
+def _advice(stats: PoolStats, cause: BaseException | None) -> str:
+    if cause is not None:
+        return f"connecting fails with {_name(cause)}: check that the server can be reached"
+    if stats.used < stats.max_size:
+        return "raise the timeout, or find out why connecting takes so long"
+    return "raise max_size or shorten the hold"
+
+
+def _situation(stats: PoolStats, holding: Sequence[Holder]) -> str:
+    counts = (
+        (stats.idle, "idle"),
+        (stats.connecting, "connecting"),
+        (stats.overdue, "hanging in connect"),
+        (stats.closing, "closing"),
+        (stats.waiting, "waiting"),
+    )
+    parts = [f"{stats.used}/{stats.max_size} in use"]
+    parts += [f"{count} {what}" for count, what in counts if count]
+    if holding:
+        parts.append(f"longest held {holding[0]}")
+    return ", ".join(parts)
+
+
+def _name(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,114 @@
+"""What a pool is at an instant: the fields every decision reads and writes.
+
+Strategy: each fact has one home. Idle entries are in the stack, living ones in the roster, those who
+wait in the queue, attempts in ``connects``; gauges are derived from these and never stored.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from cenote.pool.actions import Action, Connect
+from cenote.pool.backoff import Backoff
+from cenote.pool.fast import NEVER
+from cenote.pool.fast_path import Entry, IdleStack
+from cenote.pool.leaks import Watchman
+from cenote.pool.observer import Observer
+from cenote.pool.options import PoolOptions
+from cenote.pool.roster import Roster
+from cenote.pool.tallies import Tallies
+from cenote.pool.waiters import Ticket, WaitQueue
+
+T = TypeVar("T")
+
+Phase = Literal["opening", "ready", "draining", "closed"]
+Describe: TypeAlias = Callable[[object], tuple[str, str]]
+
+
+def anonymous(holder: object) -> tuple[str, str]:
+    """Describe a holder of which no more is known."""
+    return ("?" if holder is None else str(holder), "")
+
+
+def _never_clean(resource: object) -> bool:
+    return False
+
+
+class PoolState(Generic[T]):
+    """What ``PoolCore`` decides upon; see there for the arguments and attributes."""
+
+    def __init__(
+        self,
+        name: str,
+        options: PoolOptions,
+        *,
+        rng: Random,
+        who: Callable[[], object],
+        describe: Describe,
+        is_clean: Callable[[T], bool] | None,
+        checks: bool,
+        resets: bool,
+        observer: Observer | None,
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.observer = observer
+        self.rng = rng
+        self.resets = resets
+        self.describe = describe
+        self.min_size = options.min_size
+        self.max_size = options.max_size
+        self.phase: Phase = "opening"
+        self.actions: deque[Action[T]] = deque()
+        self.woken: deque[Ticket[T]] = deque()
+        self.due = NEVER
+        self.heartbeat = NEVER
+        self.stack: IdleStack[T] = IdleStack(
+            fifo=options.order == "fifo",
+            check_after=options.check_after if checks else NEVER,
+            max_uses=NEVER if options.max_uses is None else options.max_uses,
+            who=who,
+            is_clean=_never_clean if resets and is_clean is None else is_clean,
+        )
+        self.roster: Roster[T] = Roster()
+        self.waiters: WaitQueue[T] = WaitQueue()
+        self.connects: set[Connect] = set()
+        self.backoff = Backoff(options.backoff_base, options.backoff_cap, options.down_after, rng)
+        self.tallies = Tallies(options.histograms)
+        if observer is not None or options.leak_after is not None or options.histograms:
+            self.stack.watch = Watchman(name, observer, sites=options.leak_after is not None)
+
+    @property
+    def connecting(self) -> int:
+        """Connections being opened, those not counted that have run past their time."""
+        return sum(not connect.overdue for connect in self.connects)
+
+    @property
+    def wanted(self) -> int:
+        """How many connections should be on their way."""
+        needed = len(self.waiters) - len(self.stack.idle)
+        probe = 1 if self.fails_fast else 0
+        return max(needed, self.min_size - self.roster.active, probe)
+
+    @property
+    def fails_fast(self) -> bool:
+        """True while the pool is down and was told to fail at once."""
+        return self.options.on_down == "fail" and self.backoff.down
+
+    @property
+    def surplus(self) -> bool:
+        """True while more slots are held than ``resize`` allows."""
+        return self.roster.active + len(self.connects) > self.max_size
+
+    @property
+    def size(self) -> int:
+        """Slots held: from the start of connecting until close has returned."""
+        return len(self.roster) + len(self.connects)
+
+    @property
+    def drained(self) -> bool:
+        """True when nobody waits and nothing is out, being checked, or being reset."""
+        return not self.waiters and self.roster.active <= len(self.stack.idle)

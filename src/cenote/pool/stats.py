@@ -1,0 +1,156 @@
+"""What a pool can tell of itself: frozen snapshots, safe to keep, compare and pickle.
+
+Strategy: gauges are instants, counters only grow, and waits are counters too (``waited``,
+``wait_seconds``) so that a stall that has ended still shows.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Reason = Literal[
+    "idle", "lifetime", "uses", "check", "error", "reset", "invalidated", "shutdown", "lost"
+]
+REASONS: tuple[Reason, ...] = (
+    "idle", "lifetime", "uses", "check", "error", "reset", "invalidated", "shutdown", "lost",
+)  # fmt: skip
+
+BOUNDS: tuple[float, ...] = tuple(
+    digit * 10.0**power for power in range(-6, 2) for digit in (1.0, 2.0, 5.0)
+)
+"""Upper bounds of the histogram's buckets in seconds: 1 us to 50 s; one more bucket is unbounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram at an instant.
+
+    Attributes:
+        counts: How many values fell into each bucket of ``BOUNDS``, and one last, unbounded.
+        total: The sum of the values, in seconds.
+    """
+
+    counts: tuple[int, ...]
+    total: float
+
+    @property
+    def count(self) -> int:
+        """How many values were recorded."""
+        return sum(self.counts)
+
+    def quantile(self, share: float) -> float:
+        """Return the upper bound, in seconds, of the bucket that holds the given share."""
+        rank, seen = share * self.count, 0
+        for bound, count in zip(BOUNDS, self.counts, strict=False):
+            seen += count
+            if seen >= rank and seen:
+                return bound
+        return float("inf") if self.count else 0.0
+
+
+class Histogram:
+    """Counts durations in fixed buckets; ``record`` loses nothing under one lock or one thread."""
+
+    __slots__ = ("_counts", "_total")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BOUNDS) + 1)
+        self._total = 0.0
+
+    def record(self, seconds: float) -> None:
+        self._counts[bisect_left(BOUNDS, seconds)] += 1
+        self._total += seconds
+
+    def snapshot(self) -> Distribution:
+        return Distribution(tuple(self._counts), self._total)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A lease that is out.
+
+    Attributes:
+        who: The thread or task that took it.
+        seconds: How long it has been held.
+        where: ``file:line`` of where it was borrowed (with ``leak_after``), else where the holder
+            is now; empty when neither is known.
+    """
+
+    who: str
+    seconds: float
+    where: str
+
+    def __str__(self) -> str:
+        place = f" ({self.where})" if self.where else ""
+        return f"{self.seconds:.1f} s by {self.who!r}{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """A pool at an instant: gauges first, then counters since it was made.
+
+    ``overdue`` are connects that have run past ``connect_timeout`` and not returned: they hold a slot.
+    ``acquired == released + used + detached + lost`` and ``created == sum(closed.values()) + live +
+    detached`` hold in every snapshot (``live`` includes connections being closed).
+    """
+
+    name: str
+    state: str
+    min_size: int
+    max_size: int
+    size: int
+    live: int
+    idle: int
+    used: int
+    connecting: int
+    overdue: int
+    reserved: int
+    resetting: int
+    closing: int
+    waiting: int
+    acquired: int
+    released: int
+    detached: int
+    lost: int
+    waited: int
+    wait_seconds: float
+    timeouts: int
+    cancelled: int
+    failed: int
+    saturated: int
+    created: int
+    create_seconds: float
+    create_errors: int
+    closed: Mapping[Reason, int]
+    leaks: int
+    handoffs: int
+    generation: int
+    wait_times: Distribution | None = None
+    use_times: Distribution | None = None
+    create_times: Distribution | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReport:
+    """What ``close`` achieved within its timeout.
+
+    Attributes:
+        closed: Connections closed since the call began.
+        abandoned: Leases that were still out, or connections whose opening or closing had not
+            returned; each is closed as soon as it comes back.
+        seconds: How long closing took.
+        holders: The leases still out, oldest first.
+    """
+
+    closed: int
+    abandoned: int
+    seconds: float
+    holders: tuple[Holder, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """True when nothing was left behind."""
+        return self.abandoned == 0

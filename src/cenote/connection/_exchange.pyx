@@ -301,7 +301,7 @@ cdef class Channel:
                 replies = []
                 check_received(taken, error)
             self.send_while_reading(request.payload, deadline, replies)
-            self.drain(deadline, 0, replies)
+            self.drain(deadline, 0, self.parser.waiting() + len(replies) - 1, replies)
         except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error_:
             raise self.explain(error_, request.verb, size) from error_
         self.dirty = not self.parser.is_usable
@@ -311,21 +311,28 @@ cdef class Channel:
         """Send, then read until at most `leave` replies are outstanding; all replies read."""
         cdef list replies = []
         cdef Request request
+        cdef Py_ssize_t posted
         verb = requests[0].verb
         self.begin(verb, deadline)
+        posted = self.parser.waiting()
         for request in requests:
             self.parser.push(request)
         try:
             self.sent = self.send_now(payload)
             self.send_while_reading(payload, deadline, replies)
-            self.drain(deadline, leave, replies)
+            self.drain(deadline, leave, posted, replies)
         except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error:
             raise self.explain(error, verb, len(payload)) from error
         self.dirty = not self.parser.is_usable
         return replies
 
-    cdef int drain(self, double deadline, Py_ssize_t leave, list replies) except -1:
-        while self.parser.waiting() > leave and self.parser.is_usable:
+    cdef int drain(
+        self, double deadline, Py_ssize_t leave, Py_ssize_t posted, list replies
+    ) except -1:
+        """Receive until at most `leave` replies are outstanding; the first are of `posted`."""
+        while self.parser.waiting() > leave:
+            if not self.parser.is_usable:
+                raise failures.out_of_step(replies[len(replies) - 1], posted=len(replies) <= posted)
             self.receive(deadline, replies)
         return 0
 
@@ -447,7 +454,7 @@ cdef class Channel:
         self.enter()
         try:
             self.dirty = True
-            self.drain(deadline, 0, [])
+            self.drain(deadline, 0, self.parser.waiting(), [])
         except (_DeadlinePassed, OSError, EOFError, ProtocolError):
             pass  # it is being closed: nothing is lost but the news
         finally:

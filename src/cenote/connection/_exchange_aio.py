@@ -25,7 +25,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from time import monotonic
-from typing import NamedTuple, cast
+from typing import TypeAlias, cast
 
 from cenote.connection import failures
 from cenote.connection.patience import GOODBYE
@@ -37,14 +37,8 @@ from cenote.errors import (
 )
 from cenote.protocol import Reply, ReplyParser, Request
 
-
-class _Asked(NamedTuple):
-    """A request under way. No future: it was posted, nobody waits for its reply."""
-
-    future: asyncio.Future[Reply] | None
-    request: Request
-    began: float
-    deadline: float
+_Asked: TypeAlias = "tuple[asyncio.Future[Reply] | None, Request, float, float]"
+"""A request under way, when it began and its deadline. No future: it was posted."""
 
 
 class AsyncChannel(asyncio.Protocol):
@@ -185,7 +179,7 @@ class AsyncChannel(asyncio.Protocol):
         now = monotonic()
         self._check(request, now, math.inf if deadline is None else deadline)
         self._posted += 1
-        self._append(_Asked(None, request, now, math.inf))
+        self._append((None, request, now, math.inf))
         if not self._flush_due:
             self._flush()
 
@@ -196,11 +190,10 @@ class AsyncChannel(asyncio.Protocol):
         """
         futures = [self.submit(request, deadline) for request in requests]
         replies = await asyncio.gather(*futures, return_exceptions=True)
+        refusals = [reply for reply in replies if isinstance(reply, ServerError | ClientError)]
         for reply in replies:
-            if isinstance(reply, BaseException) and not isinstance(
-                reply, ServerError | ClientError
-            ):
-                raise reply
+            if isinstance(reply, BaseException) and reply not in refusals:
+                raise refusals[0] if refusals else reply  # a refusal is what ended the rest
         return cast("list[Reply]", replies)
 
     def is_alive(self) -> bool:
@@ -264,11 +257,11 @@ class AsyncChannel(asyncio.Protocol):
             return
         self._received = 0
         for reply in replies:
-            self._answer(self._queue.popleft().future, reply)
+            self._answer(self._queue.popleft()[0], reply)
         if self._closed and not self._queue:
             self.abort()
         elif not self._parser.usable:
-            self._break(ProtocolError("an error reply left the conversation out of step"))
+            self._break(failures.out_of_step(replies[-1], posted=True))
 
     def pause_writing(self) -> None:
         """Hold back what is asked from now on: the peer does not keep up."""
@@ -294,15 +287,16 @@ class AsyncChannel(asyncio.Protocol):
 
     def _ask(self, request: Request, now: float, deadline: float) -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self._append(_Asked(future, request, now, deadline))
+        self._append((future, request, now, deadline))
         if deadline < self._strikes_at:
             self._set_timer(deadline, now)
         return future
 
     def _append(self, asked: _Asked) -> None:
-        self._parser.expect(asked.request)
+        request = asked[1]
+        self._parser.expect(request)
         self._queue.append(asked)
-        self._outbox.append(asked.request.payload)
+        self._outbox.append(request.payload)
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -333,32 +327,29 @@ class AsyncChannel(asyncio.Protocol):
         now = monotonic()
         earliest = math.inf
         for asked in self._queue:
-            if asked.future is None or asked.future.done():
+            future, _, _, deadline = asked
+            if future is None or future.done():
                 continue
-            if asked.deadline <= now:
-                asked.future.set_exception(failures.timed_out(self._progress(asked)))
+            if deadline <= now:
+                future.set_exception(failures.timed_out(self._progress(asked)))
             else:
-                earliest = min(earliest, asked.deadline)
+                earliest = min(earliest, deadline)
         if earliest < math.inf:
             self._set_timer(earliest, now)
 
     def _progress(self, asked: _Asked) -> failures.Progress:
-        size = len(asked.request.payload)
-        is_head = asked is self._queue[0]
-        return failures.Progress(
-            self.address,
-            asked.request.verb,
-            size,
-            max(0, size - self._unsent()),
-            self._received if is_head else 0,
-            monotonic() - asked.began,
-        )
+        _, request, began, _ = asked
+        size = len(request.payload)
+        sent = max(0, size - self._unsent())
+        received = self._received if asked is self._queue[0] else 0
+        seconds = monotonic() - began
+        return failures.Progress(self.address, request.verb, size, sent, received, seconds)
 
     def _unsent(self) -> int:
         buffered = self._transport.get_write_buffer_size() if self._transport is not None else 0
         return buffered + sum(map(len, self._outbox))
 
-    def _break(self, error: ProtocolError) -> None:
+    def _break(self, error: CenoteError) -> None:
         """Believe nothing any more: everything that waits fails, the connection is closed."""
         self._closed = True
         self._end(error)
@@ -372,8 +363,9 @@ class AsyncChannel(asyncio.Protocol):
         self._timer, self._strikes_at = None, math.inf
         replied = self._parser.started
         for asked in self._queue:
-            if asked.future is not None and not asked.future.done():
-                asked.future.set_exception(self._ending(asked, cause, replied))
+            future = asked[0]
+            if future is not None and not future.done():
+                future.set_exception(self._ending(asked, cause, replied))
             replied = False
         self._queue.clear()
         self._outbox.clear()

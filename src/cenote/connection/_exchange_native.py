@@ -30,15 +30,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from cenote.connection import failures
-from cenote.connection.patience import (
-    GOODBYE,
-    MOST_POSTED,
-    PRECISE,
-    arm_for,
-    poll_milliseconds,
-    too_patient,
-)
+from cenote.connection import failures, patience
 from cenote.errors import CenoteError, ProtocolError
 from cenote.protocol import Reply, ReplyParser, Request
 
@@ -114,6 +106,11 @@ class Channel:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "clean" if self.clean else "dirty"
         return f"<{type(self).__name__} to {self.address}, {state}>"
+
+    def __del__(self) -> None:
+        # Aborted while a caller was inside, or died on its way in or out: the last one closes.
+        if self._closed:
+            self._sock.close()
 
     @property
     def clean(self) -> bool:
@@ -194,7 +191,7 @@ class Channel:
         self._enter()
         try:
             limit = monotonic() + self.timeout if deadline is None else deadline
-            self._talk((request,), request.payload, limit, MOST_POSTED)
+            self._talk((request,), request.payload, limit, patience.MOST_POSTED)
         finally:
             self._leave()
 
@@ -218,7 +215,7 @@ class Channel:
     def close(self) -> None:
         """Close the connection, giving posted requests a moment to be carried out first."""
         if self._parser.pending and self.clean:
-            self._await_fences(monotonic() + min(self.timeout, GOODBYE))
+            self._await_fences(monotonic() + min(self.timeout, patience.GOODBYE))
         self.abort()
 
     def abort(self) -> None:
@@ -281,66 +278,66 @@ class Channel:
             raise failures.too_late(self.address, requests[0].verb)
         self._sent = self._received = 0
         self._dirty = True
+        posted = self._parser.pending
         for request in requests:
             self._parser.expect(request)
         try:
-            replies = self._send(payload, deadline)
-            while self._parser.pending > leave and self._parser.usable:
+            self._sent = self._send(payload)
+            replies = self._send_while_reading(payload, deadline)
+            while self._parser.pending > leave:
+                if not self._parser.usable:
+                    raise failures.out_of_step(replies[-1], posted=len(replies) <= posted)
                 replies += self._receive(deadline)
         except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error:
             raise self._explain(error, requests[0].verb, len(payload)) from error
         self._dirty = not self._parser.usable
         return replies
 
-    def _send(self, payload: bytes, deadline: float) -> list[Reply]:
-        """Send everything; the replies that came meanwhile."""
+    def _send(self, payload: bytes | memoryview) -> int:
+        """Send what the socket takes at once; how much that was."""
         try:
-            self._sent = self._sock.send(payload, _NOW)
-        except BlockingIOError:
-            return self._send_while_reading(payload, deadline)
-        return [] if self._sent == len(payload) else self._send_while_reading(payload, deadline)
-
-    def _send_while_reading(self, payload: bytes, deadline: float) -> list[Reply]:
-        replies: list[Reply] = []
-        view = memoryview(payload)
-        while self._sent < len(payload):
-            ready = self._await(select.POLLIN | select.POLLOUT, deadline - monotonic())
-            if ready & ~select.POLLOUT:
-                replies += self._receive_now()
-            if ready & select.POLLOUT:
-                self._sent += self._send_now(view[self._sent :])
-        return replies
-
-    def _send_now(self, view: memoryview) -> int:
-        try:
-            return self._sock.send(view, _NOW)
+            return self._sock.send(payload, _NOW)
         except BlockingIOError:
             return 0
 
-    def _receive_now(self) -> list[Reply]:
-        try:
-            return self._take(_NOW)
-        except BlockingIOError:
-            return []
+    def _send_while_reading(self, payload: bytes, deadline: float) -> list[Reply]:
+        """Send what has not been sent; the replies that came meanwhile."""
+        replies: list[Reply] = []
+        while self._sent < len(payload):
+            ready = self._await(select.POLLIN | select.POLLOUT, deadline - monotonic())
+            if ready & ~select.POLLOUT:
+                replies += self._take(_NOW) or ()
+            if ready & select.POLLOUT:
+                self._sent += self._send(memoryview(payload)[self._sent :])
+        return replies
 
     def _receive(self, deadline: float) -> list[Reply]:
         """Wait for bytes; the replies they complete."""
         while True:
             rest = deadline - monotonic()
-            try:
-                if rest < PRECISE:
-                    self._await(select.POLLIN, rest)
-                    return self._take(_NOW)
-                if too_patient(self._armed, rest):
-                    self._arm(arm_for(rest))
-                return self._take(0)
-            except BlockingIOError:
-                self._armed = math.inf  # struck too early: set it to what is left
+            if rest < patience.PRECISE:
+                self._await(select.POLLIN, rest)
+                replies = self._take(_NOW)
+            else:
+                if patience.too_patient(self._armed, rest):
+                    self._arm(patience.arm_for(rest))
+                replies = self._take(0)
+            if replies is not None:
+                return replies
+            self._armed = math.inf  # struck too early: set it to what is left
 
-    def _take(self, flags: int) -> list[Reply]:
-        """One ``recv``: of a reply that has begun straight to where the parser wants the rest."""
-        if self._parser.started:
-            return self._take_rest(flags)
+    def _take(self, flags: int) -> list[Reply] | None:
+        """One ``recv``: of a reply that has begun straight to where the parser wants the rest.
+
+        Returns:
+            The replies it completed, None if there were no bytes.
+        """
+        try:
+            return self._take_rest(flags) if self._parser.started else self._take_new(flags)
+        except BlockingIOError:
+            return None
+
+    def _take_new(self, flags: int) -> list[Reply]:
         data = self._sock.recv(_CHUNK, flags)
         if not data:
             raise EOFError(failures.END_OF_FILE)
@@ -359,7 +356,7 @@ class Channel:
         """Wait exactly ``rest`` seconds for the socket to be ready; for what it is."""
         poller = select.poll()
         poller.register(self._sock, events)
-        ready = poller.poll(poll_milliseconds(rest)) if rest > 0 else []
+        ready = poller.poll(patience.poll_milliseconds(rest)) if rest > 0 else []
         if not ready:
             raise _DeadlinePassed
         return ready[0][1]
@@ -372,19 +369,17 @@ class Channel:
 
     def _peer_is_silent(self) -> bool:
         try:
-            while data := self._sock.recv(_CHUNK, _NOW):
-                self._parser.feed(data)
-        except BlockingIOError:
-            return self._parser.usable
-        except (OSError, ProtocolError):
+            while self._take(_NOW) is not None:
+                pass
+        except (OSError, EOFError, ProtocolError):
             return False
-        return False
+        return self._parser.usable
 
     def _await_fences(self, deadline: float) -> None:
         self._enter()
         try:
             self._dirty = True
-            while self._parser.pending:
+            while self._parser.pending and self._parser.usable:
                 self._receive(deadline)
         except (_DeadlinePassed, OSError, EOFError, ProtocolError):
             return  # it is being closed: nothing is lost but the news

@@ -11,7 +11,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from cenote.errors import ConnectionLost, LeaseError, OperationTimeout, ProtocolError
+from cenote.errors import CenoteError, ConnectionLost, LeaseError, OperationTimeout, ProtocolError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,16 @@ def lost(progress: Progress, cause: object, *, replied: bool) -> ConnectionLost:
 def broken(progress: Progress, error: BaseException) -> ProtocolError:
     """The peer said something that is no reply to what was asked."""
     return ProtocolError(f"{error}: {progress}")
+
+
+def out_of_step(reply: object, *, posted: bool) -> CenoteError:
+    """A request was refused in a way that leaves unknown what the next bytes answer.
+
+    The refusal itself tells best, unless it is of a request that another caller ``posted``.
+    """
+    if isinstance(reply, CenoteError) and not posted:
+        return reply
+    return ProtocolError(f"an earlier request was answered with {reply!r}, which may be half of it")
 
 
 def in_use(address: object) -> LeaseError:

@@ -28,6 +28,7 @@ from cenote.connection.endpoint import (
     tcp_endpoints,
     unix_endpoint,
 )
+from cenote.connection.patience import LONGEST
 from cenote.connection.race import Race
 
 
@@ -56,7 +57,7 @@ def _open_unix(address: UnixAddress, began: float, deadline: float) -> socket.so
     endpoint = unix_endpoint(address)
     sock = endpoint.open()
     sock.setblocking(True)
-    seconds = max(0.001, deadline - monotonic())
+    seconds = max(0.001, _left(deadline))
     limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     try:
@@ -68,6 +69,11 @@ def _open_unix(address: UnixAddress, began: float, deadline: float) -> socket.so
         sock.close()
         raise failures.connect_failed(address, error.strerror, error) from error
     return sock
+
+
+def _left(deadline: float) -> float:
+    """The seconds to wait at most, in a form that every system call takes."""
+    return min(max(0.0, deadline - monotonic()), LONGEST)
 
 
 # Names.
@@ -84,7 +90,7 @@ def _look_up_name(address: TCPAddress, began: float, deadline: float) -> list[En
         target=_resolve, args=(address, found), name=f"cenote-resolver-{address.host}", daemon=True
     )
     thread.start()
-    thread.join(max(0.0, deadline - monotonic()))
+    thread.join(_left(deadline))
     if thread.is_alive():
         raise failures.connect_timed_out(address, monotonic() - began, "looking up its name")
     endpoints = [each for each in found if isinstance(each, Endpoint)]
@@ -111,8 +117,8 @@ def _open_first(
     race = Race(endpoints)
     with selectors.DefaultSelector() as selector:
         try:
-            while (now := monotonic()) < deadline and not race.lost:
-                if sock := _attempt(race, selector, now, deadline):
+            while monotonic() < deadline and not race.lost:
+                if sock := _attempt(race, selector, deadline):
                     return sock
         finally:
             for key in list(selector.get_map().values()):
@@ -123,13 +129,14 @@ def _open_first(
 
 
 def _attempt(
-    race: Race[Endpoint], selector: selectors.BaseSelector, now: float, deadline: float
+    race: Race[Endpoint], selector: selectors.BaseSelector, deadline: float
 ) -> socket.socket | None:
     """One step of the race: begin the attempt that is due, or wait for one to end."""
+    now = monotonic()
     due = race.due(now)
     if not due:
         return _begin(race, selector, race.start(now))
-    for key, _ in selector.select(min(due, deadline - now)):
+    for key, _ in selector.select(min(due, _left(deadline))):
         sock = cast(socket.socket, key.fileobj)
         selector.unregister(sock)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,16 +1,18 @@
 """A proxy that misbehaves on command, for tests of what happens when the network does.
 
+    from cenote.testing.faults import Forward, Stall
+
     with FaultProxy(server_address) as proxy:
         client = connect_to(proxy.address)
         proxy.replies = Stall()             # the server goes silent
         ...
         proxy.replies = Forward()           # what was held back flows on
 
-Strategy: a ``Fault`` is an immutable description of what happens to the bytes of one direction
-(``requests`` towards the server, ``replies`` towards the client), and may be exchanged at any
-moment. A pump per connection and direction reads a chunk, lets the fault in force decide what
-becomes of it, and passes that on. ``refuse``, ``reset``, ``stop`` and ``start`` are for the
-connections themselves.
+Strategy: a ``Fault`` (see ``faults.py``) is an immutable description of what happens to the bytes
+of one direction (``requests`` towards the server, ``replies`` towards the client), and may be
+exchanged at any moment. A pump per connection and direction reads a chunk, lets the fault in force
+decide what becomes of it, and passes that on. ``refuse``, ``reset``, ``stop`` and ``start`` are for
+the connections themselves.
 
 Nothing here needs a sleep to be tested with: a fault is in force, for every chunk that arrives from
 then on, when the assignment returns; connections are gone when ``reset`` and ``hang_up`` return;
@@ -33,164 +35,18 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeAlias
+
+from cenote.testing.faults import Chunk, End, Fault, Forward, Send, Wait
 
 Address: TypeAlias = tuple[str, int] | str
 """``(host, port)``, or the path of a unix socket."""
 
 _MOST = 65536
 _RESET_ON_CLOSE = struct.pack("@ii", 1, 0)  # linger for 0 seconds: close sends RST
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Bytes as they arrived, and how many bytes of the connection went the same way before."""
-
-    data: bytes
-    offset: int
-
-    def until(self, position: int) -> bytes:
-        """The part of it that lies before ``position`` of the connection's bytes."""
-        return self.data[: max(0, position - self.offset)]
-
-
-# What can become of a chunk, one step after another.
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Pass these bytes on."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Do nothing for this many seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """End the connection, both ways: by a reset, or in good order."""
-
-    reset: bool
-
-
-Step: TypeAlias = Send | Wait | End
-
-
-class Fault:
-    """What happens to the bytes of one direction. This one: nothing, they are passed on.
-
-    Attributes:
-        holds: Whether bytes are held back for as long as the fault is in force.
-    """
-
-    __slots__ = ()
-    holds = False
-
-    def plan(self, chunk: Chunk) -> Iterator[Step]:
-        """Say what becomes of ``chunk``."""
-        yield Send(chunk.data)
-
-
-class Forward(Fault):
-    """Pass everything on."""
-
-    __slots__ = ()
-
-
-class Stall(Fault):
-    """Hold everything back; it flows on when another fault takes over."""
-
-    __slots__ = ()
-    holds = True
-
-
-class Drop(Fault):
-    """Read everything and lose it."""
-
-    __slots__ = ()
-
-    def plan(self, chunk: Chunk) -> Iterator[Step]:
-        """Say that no byte is sent."""
-        yield Send(chunk.until(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Delay(Fault):
-    """Pass each chunk on ``seconds`` after it arrived."""
-
-    seconds: float
-
-    def plan(self, chunk: Chunk) -> Iterator[Step]:
-        """Say that it is sent after a wait."""
-        yield Wait(self.seconds)
-        yield Send(chunk.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Split(Fault):
-    """Pass everything on in pieces of ``size`` bytes, ``seconds`` apart: a drip feed."""
-
-    size: int = 1
-    seconds: float = 0.0
-
-    def plan(self, chunk: Chunk) -> Iterator[Step]:
-        """Say that it is sent piece by piece."""
-        for start in range(0, len(chunk.data), self.size):
-            yield Send(chunk.data[start : start + self.size])
-            yield Wait(self.seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Truncate(Fault):
-    """Pass on the first ``after`` bytes of each connection, and lose the rest in silence."""
-
-    after: int
-
-    def plan(self, chunk: Chunk) -> Iterator[Step]:
-        """Say that what lies before the limit is sent."""
-        yield Send(chunk.until(self.after))
-
-
-@dataclass(frozen=True, slots=True)
-class CloseAfter(Fault):
-    """Pass on the first ``after`` bytes of each connection, then close it (``reset``: by RST)."""
-
-    after: int
-    reset: bool = False
-
-    def plan(self, chunk: Chunk) -> Iterator[Step]:
-        """Say that what lies before the limit is sent, and that reaching it is the end."""
-        yield Send(chunk.until(self.after))
-        if chunk.offset + len(chunk.data) >= self.after:
-            yield End(self.reset)
-
-
-@dataclass(frozen=True, slots=True)
-class Corrupt(Fault):
-    """Replace the bytes of each connection from position ``at`` by ``by``."""
-
-    at: int
-    by: bytes
-
-    def plan(self, chunk: Chunk) -> Iterator[Step]:
-        """Say that it is sent with the bytes in question replaced."""
-        changed = bytearray(chunk.data)
-        for position, byte in enumerate(self.by, self.at - chunk.offset):
-            if 0 <= position < len(changed):
-                changed[position] = byte
-        yield Send(bytes(changed))
-
-
-# The proxy.
 
 
 @dataclass(slots=True)
@@ -274,12 +130,7 @@ class FaultProxy:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
     # What happens to bytes.
@@ -395,15 +246,11 @@ class FaultProxy:
     # Threads.
 
     def _spawn(self, target: Callable[..., None], *args: object) -> threading.Thread:
-        def run() -> None:
-            try:
-                target(*args)
-            finally:
-                self._threads.discard(thread)
-
-        thread = threading.Thread(target=run, name=f"FaultProxy{target.__name__}", daemon=True)
-        self._threads.add(thread)
+        thread = threading.Thread(
+            target=target, args=args, name=f"FaultProxy{target.__name__}", daemon=True
+        )
         thread.start()
+        self._threads = {each for each in self._threads if each.is_alive()} | {thread}
         return thread
 
     def _accept(self, listener: socket.socket, bell: _Bell) -> None:

@@ -132,10 +132,12 @@ class ReplyParser(ReplyReader):
     def buffer_updated(self, received: int) -> list[Reply]:
         """Take the bytes written to the room that ``get_buffer`` gave; see ``feed``."""
         if self._next == _BLOCK:
+            if not (self._block_bytes and 0 <= received <= self._due - self._filled):
+                raise ValueError("more was received than there is room for")
             self._count(received)
             return []
-        if self._scratch is None:
-            raise ValueError("buffer_updated() without get_buffer()")
+        if self._scratch is None or not 0 <= received <= len(self._scratch):
+            raise ValueError("more was received than get_buffer() gave room for")
         replies = self.feed(memoryview(self._scratch)[:received])
         if not self._queue:
             self._scratch = None

@@ -137,10 +137,8 @@ cdef class ReplyParser(ReplyReader):
         if self.next == NEXT_BLOCK:
             self.received(received)
             return []
-        if scratch is None:
-            raise ValueError("buffer_updated() without get_buffer()")
-        if not 0 <= received <= PyByteArray_GET_SIZE(scratch):
-            raise ValueError("buffer_updated() with more than get_buffer() gave room for")
+        if scratch is None or not 0 <= received <= PyByteArray_GET_SIZE(scratch):
+            raise ValueError("more was received than get_buffer() gave room for")
         replies = self.feed_all(PyByteArray_AS_STRING(scratch), received)
         if self.head is None:
             self.scratch = None

@@ -1,10 +1,10 @@
 """Error lines: which error each stands for, and whether the conversation can go on after it.
 
 Strategy: an error line says that the server did not do as asked; it does not say how many more
-lines follow. A server that refuses a command *line* may go on to run its data block as commands, and
-some answer an over-long key with two lines. So trust is the exception: ``SERVER_ERROR`` means that
-the request was understood and its data taken; of the other errors only those known to be exactly one
-line are harmless, and only where no data block was sent.
+lines follow. A server that refuses a command *line* may go on to run its data block as commands,
+and some answer an over-long key with two lines. So trust is the exception: ``SERVER_ERROR`` means
+that the request was understood and its data taken; of the other errors only those known to be
+exactly one line are harmless, and only where no data block was sent.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ _ONE_LINE: Final = (
     b"CLIENT_ERROR duplicate flag",
     b"CLIENT_ERROR opaque token too long",
     b"CLIENT_ERROR options flags",
-    b"MEMLIMIT_",
-    b"BUSY",
+)
+
+# "ERROR Too many open connections", and what refuses admin commands.
+_ADMIN_WORDS: Final = frozenset(
+    {b"ERROR", b"ERROR:", b"BUSY", b"MEMLIMIT_TOO_SMALL", b"MEMLIMIT_ADJUST_FAILED"}
 )
 
 
@@ -48,8 +51,8 @@ def error_reply(line: bytes, verb: str) -> CenoteError | None:
         return ClientError(f"{verb}: the server refused the request: {_printable(text)}")
     if line == b"ERROR":
         return UnknownCommand(f"{verb}: the server does not know this command or its arguments")
-    if word in (b"ERROR", b"ERROR:"):  # "ERROR Too many open connections", and admin commands
-        return ServerError(f"{verb}: the server answered: {_printable(text)}")
+    if word in _ADMIN_WORDS:
+        return ServerError(f"{verb}: the server answered: {_printable(line)}")
     return None
 
 

@@ -19,7 +19,7 @@ VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 METADATA := pyproject.toml setup.py
-COMPILED := setup.py src/cenote/pool/fast.py $(shell find src -name '*.pyx' -o -name '*.px[di]')
+COMPILED := setup.py $(wildcard src/cenote/pool/fast*.py) $(shell find src -name '*.pyx' -o -name '*.px[di]')
 LAYERS := */cenote/pool/*,*/cenote/protocol/*,*/cenote/connection/*,*/cenote/node/*
 PYTEST := -m pytest --quiet --numprocesses=2
 

@@ -21,6 +21,7 @@ COMPILED = {
     "cenote.protocol._speedups": "src/cenote/protocol/_speedups.pyx",
     "cenote.connection._exchange": "src/cenote/connection/_exchange.pyx",
     "cenote.pool._fast_c": "src/cenote/pool/fast.py",
+    "cenote.pool._fast_aio_c": "src/cenote/pool/fast_aio.py",
 }
 DIRECTIVES = {"language_level": 3, "freethreading_compatible": True}
 WITHOUT = """

@@ -1,0 +1,31 @@
+# C types for fast_aio.py, which is compiled unchanged as cenote.pool._fast_aio_c.
+
+from cenote.pool._fast_c cimport Entry, IdleStack
+
+cdef int SETTLE, REFUSED
+
+
+cdef class Root:
+    pass
+
+
+cdef class Done:
+    pass
+
+
+cdef class AsyncFront(Root):
+    cdef object __weakref__
+    cdef public IdleStack stack
+    cdef public object clock
+    cdef public object is_running
+    cdef public unsigned long thread
+
+    cdef Entry _take(self)
+    cdef _give(self, Entry entry, BaseException error)
+
+
+cdef class AsyncLease(Root):
+    cdef object __weakref__
+    cdef Entry _entry
+    cdef AsyncFront _front
+    cdef object _timeout

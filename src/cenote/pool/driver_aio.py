@@ -1,0 +1,188 @@
+"""Ties a pool's core, its tasks and its callers to one event loop.
+
+Strategy: no lock. The core is called from the pool's loop only, and nothing can interrupt a call
+there. ``_order`` is the one way to it: the call, then what it has decided (``actor_aio.py``). A
+pool belongs to the loop it is first used in; any other gets ``WrongLoop``. Giving back is a plain
+function, which also works when the loop does not run any more.
+
+Finalizers of lost leases run anywhere, in any thread: they only have the loop called back. In a
+forked child the parent's loop can not run: all that is left there is to forget what was inherited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import weakref
+from _thread import get_ident
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from types import EllipsisType, FrameType
+from typing import Any, TypeVar
+
+from cenote.errors import WrongLoop
+from cenote.pool.actor_aio import Actor
+from cenote.pool.checkout_aio import Checkout
+from cenote.pool.connector import AsyncHooks, judge
+from cenote.pool.core import PoolCore
+from cenote.pool.fast import DETACHED
+from cenote.pool.fast_path import Entry
+from cenote.pool.fast_path_aio import AsyncFront
+from cenote.pool.leaks import place
+from cenote.pool.observer import Observer
+from cenote.pool.options import PoolOptions
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class AsyncDriver(AsyncFront[T]):
+    """The slow half of ``AsyncPool``: whatever needs the core, a wait, or a task."""
+
+    def __init__(
+        self,
+        name: str,
+        options: PoolOptions,
+        found: AsyncHooks[T],
+        observer: Observer | None,
+        clock: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        self._core: PoolCore[T] = PoolCore(
+            name,
+            options,
+            rng=rng,
+            describe=_describe,
+            is_clean=found.is_clean,
+            checks=found.is_alive is not None,
+            resets=found.reset is not None,
+            pings=found.ping is not None,
+            observer=observer,
+        )
+        super().__init__(self._core.stack, clock)
+        self._hooks = found
+        self._actor = Actor(self._core, found, clock)
+        self._slow = Checkout(self._core, found, self._actor, clock)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._poked = False
+        self._core.stack.poke = self._poke
+        _DRIVERS.add(self)
+
+    def _order(self, order: Callable[[float], R]) -> R:
+        """Call the core, and do what it has decided."""
+        self._stay()
+        try:
+            return order(self.clock())
+        finally:
+            self._actor.act()
+
+    # What ``AsyncFront`` can not do on its own.
+
+    async def _checkout(self, timeout: float | EllipsisType | None) -> Entry[T]:
+        limit = self._core.options.timeout if isinstance(timeout, EllipsisType) else timeout
+        return await self._slow.wait(self._enter(), limit)
+
+    def _checkin(self, entry: Entry[T], error: BaseException | None) -> None:
+        if entry.state == DETACHED or (error is not None and entry.stack is not self.stack):
+            return  # detached; or inherited over a fork: the error in flight says more than ours
+        verdict = "ok" if error is None else judge(self._hooks.classify, error)
+        clean = verdict != "ok" or self._is_clean(entry.resource)
+        self._order(lambda now: self._core.release(entry, now, verdict, clean))
+
+    def _is_clean(self, resource: T) -> bool:
+        is_clean = self.stack.is_clean
+        return is_clean is None or bool(is_clean(resource))
+
+    def _settle(self) -> None:
+        if self._is_elsewhere():
+            self._poke()
+        else:
+            self._order(self._core.settle)
+
+    # Its loop.
+
+    def _enter(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop, which becomes the pool's if it has none yet."""
+        running = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = running
+            self.is_running = running.is_running
+            self._core.stack.who = _current_task_of(running)
+            self._actor.bind(running)
+        elif self._loop is not running:
+            raise self._wrong_loop(f"used in {running!r}: make one pool for each event loop")
+        self.thread = get_ident()  # a loop may be run by one thread after another
+        return running
+
+    def _stay(self) -> None:
+        """Refuse to touch the core while its loop runs elsewhere."""
+        if self._is_elsewhere():
+            raise self._wrong_loop(
+                "used in another thread: hand the call over with loop.call_soon_threadsafe"
+            )
+
+    def _is_elsewhere(self) -> bool:
+        if self._loop is None or get_ident() == self.thread or not self._loop.is_running():
+            return False
+        try:
+            return asyncio.get_running_loop() is not self._loop
+        except RuntimeError:
+            return True
+
+    def _wrong_loop(self, what: str) -> WrongLoop:
+        gone = ", which is closed" if self._loop is not None and self._loop.is_closed() else ""
+        name = self._core.name
+        text = f"pool {name!r} belongs to the event loop {self._loop!r}{gone}, and was {what}"
+        return WrongLoop(text, pool=name)
+
+    def _poke(self) -> None:
+        """Have the core settle soon; from any thread, at any time, for finalizers."""
+        if self._poked or self._loop is None:
+            return
+        self._poked = True
+        try:
+            self._loop.call_soon_threadsafe(self._on_poke)
+        except RuntimeError:  # the loop is closed: whoever calls next settles
+            self._poked = False
+
+    def _on_poke(self) -> None:
+        self._poked = False
+        self._order(self._core.settle)
+
+    def _disown(self) -> None:
+        """In a forked child: forget the parent's loop and connections without touching either."""
+        self._core.disown()
+        self._poked = True
+
+
+_DRIVERS: weakref.WeakSet[AsyncDriver[Any]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for driver in list(_DRIVERS):
+        driver._disown()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _current_task_of(loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
+    """Return the cheapest way to ask for the current task of ``loop``."""
+    if sys.version_info < (3, 12):  # where ``current_task`` is Python code around this dictionary
+        tasks: dict[object, object] = asyncio.tasks._current_tasks  # type: ignore[attr-defined]
+        return partial(tasks.get, loop)
+    return partial(asyncio.current_task, loop)
+
+
+def _describe(holder: object) -> tuple[str, str]:
+    """Name a task, and say where it is now."""
+    if not isinstance(holder, asyncio.Task):
+        return "?", ""
+    frame: FrameType | None = None
+    awaited: object = holder.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or frame
+        awaited = getattr(awaited, "cr_await", None)
+    return holder.get_name(), place(frame)

@@ -1,11 +1,14 @@
-"""Both blocking exchanges, and the real servers they talk to."""
+"""Both blocking exchanges, both event loops, and the real servers they talk to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import TypeAlias
 
 import pytest
+import uvloop
 
 from cenote._implementation import use_compiled
 from cenote.connection import TCPAddress, UnixAddress, _exchange_native
@@ -13,15 +16,20 @@ from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
 from tests.connection.peers import Pair
 
+LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 ChannelType: TypeAlias = type[_exchange_native.Channel]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, LoopFactory]:
+    """Every coroutine test of this folder runs on both event loops."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 def _channel_types() -> list[ChannelType]:
     if not use_compiled("cenote.connection._exchange"):
         return [_exchange_native.Channel]
-    from cenote.connection import _exchange
-
-    return [_exchange_native.Channel, _exchange.Channel]
+    compiled: ChannelType = import_module("cenote.connection._exchange").Channel
+    return [_exchange_native.Channel, compiled]
 
 
 @pytest.fixture(params=_channel_types(), ids=lambda kind: kind.__module__.rpartition(".")[2])
@@ -74,5 +82,5 @@ def proxy(server: MemcachedServer) -> Iterator[FaultProxy]:
 @pytest.fixture
 def proxied(proxy: FaultProxy) -> TCPAddress:
     """The address of the proxy."""
-    host, port = proxy.address
-    return TCPAddress(str(host), int(port))
+    assert isinstance(proxy.address, tuple)
+    return TCPAddress(*proxy.address)

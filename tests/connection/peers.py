@@ -1,8 +1,8 @@
 """The other end of a connection, played by the test.
 
-Strategy: most of the time a reply can lie in the socket before it is asked for, so that a test needs no
-second thread. Where the order matters (a signal while waiting, a peer that answers while it reads) a
-``Peer`` plays a script in a thread of its own.
+Strategy: most of the time a reply can lie in the socket before it is asked for, so that a test
+needs no second thread. Where the order matters (a signal while waiting, a peer that answers while
+it reads) a ``Peer`` plays a script in a thread of its own.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def receive_exactly(sock: socket.socket, size: int) -> bytes:
 
 
 class Peer:
-    """Plays a script at the other end, in a thread; leaving the block waits for its end.
+    """Plays a script, step by step, in a thread; leaving the block waits for its end.
 
     What the script raises is raised at the end of the block.
     """
 
-    def __init__(self, script: Callable[[], object]) -> None:
+    def __init__(self, *script: Callable[[], object]) -> None:
         self._script = script
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._play)
@@ -95,6 +95,7 @@ class Peer:
 
     def _play(self) -> None:
         try:
-            self._script()
+            for step in self._script:
+                step()
         except BaseException as error:
             self._error = error

@@ -50,7 +50,13 @@ def test_a_server_that_does_not_know_the_probe_is_classic() -> None:
 
 @pytest.mark.parametrize(
     ("version", "meta"),
-    [("1.5.22", False), ("1.6.9", False), ("1.6.10", True), ("1.6.45-rc1", True), ("mcrouter", True)],
+    [
+        ("1.5.22", False),
+        ("1.6.9", False),
+        ("1.6.10", True),
+        ("1.6.45-rc1", True),
+        ("mcrouter", True),
+    ],
 )
 def test_servers_whose_meta_commands_were_drafts_count_as_classic(version: str, meta: bool) -> None:
     assert shake("auto", MN, version).meta is meta

@@ -70,7 +70,7 @@ def literal_endpoints(address: TCPAddress) -> list[Endpoint] | None:
                 address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
             )
         )
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # a name, or nothing that could be one
         return None
 
 

@@ -67,7 +67,7 @@ def _open_unix(address: UnixAddress, began: float, deadline: float) -> socket.so
         raise failures.connect_timed_out(address, monotonic() - began, "backlog full") from error
     except OSError as error:
         sock.close()
-        raise failures.connect_failed(address, error.strerror, error) from error
+        raise failures.connect_failed(address, error.strerror or error, error) from error
     return sock
 
 

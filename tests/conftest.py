@@ -33,7 +33,7 @@ def nothing_left_behind() -> Iterator[None]:
     threads = set(threading.enumerate())
     servers = set(_server_process._running)
     yield
-    started = set(threading.enumerate()) - threads
+    started = {thread for thread in threading.enumerate() if thread.ident} - threads
     _join([*started, *multiprocessing.active_children()])
     left = [thread.name for thread in started if thread.is_alive()]
     assert not left, f"threads left running: {left}"

@@ -11,6 +11,8 @@ from cenote.pool.connector import AsyncConnector, Connector, Verdict
 from cenote.pool.observer import Observer
 from cenote.pool.options import PoolOptions
 from cenote.pool.stats import CloseReport, Holder, PoolStats
+from cenote.pool.sync import Pool
+from cenote.pool.thread_mapped_sync import ThreadMappedPool
 
 __all__ = [
     "AsyncConnector",
@@ -18,7 +20,9 @@ __all__ = [
     "Connector",
     "Holder",
     "Observer",
+    "Pool",
     "PoolOptions",
     "PoolStats",
+    "ThreadMappedPool",
     "Verdict",
 ]

@@ -16,6 +16,7 @@ cdef class Entry(Root):
     cdef public object holder
     cdef public object site
     cdef public object ref
+    cdef public object key
     cdef public long serial
     cdef public long uses
     cdef public long generation
@@ -32,6 +33,8 @@ cdef class Entry(Root):
 cdef class IdleStack(Root):
     cdef object __weakref__
     cdef public object idle
+    cdef object _pop
+    cdef object _push
     cdef public object lost
     cdef public object mourned
     cdef public dict lent

@@ -27,7 +27,7 @@ _log = logging.getLogger("cenote.pool")
 class Crew(Generic[T]):
     """The work of one pool that may block, and the threads that do it."""
 
-    __slots__ = ("_chores", "_chores_begun", "_coming", "_connects", "_lock", "_name")
+    __slots__ = ("_chores", "_chores_begun", "_coming", "_connects", "_lock", "_name", "_seen")
 
     def __init__(self, name: str, lock: threading.Lock) -> None:
         self._name = name
@@ -36,6 +36,7 @@ class Crew(Generic[T]):
         self._chores: deque[Work[T]] = deque()
         self._chores_begun = 0
         self._coming = 0
+        self._seen: Work[T] | None = None
 
     @property
     def pending(self) -> bool:
@@ -63,11 +64,14 @@ class Crew(Generic[T]):
             self._start(labour)
 
     def relieve(self, labour: Callable[[], None]) -> None:
-        """Start a thread if work waits, whoever may be on the way (a hirer may have been killed)."""
+        """Start a thread if the same work waits as last time: whoever hired for it was killed."""
         with self._lock:
-            wanted = self._ready
-            self._coming = int(wanted)
-        if wanted:
+            waiting = self._next if self._ready else None
+            neglected = waiting is not None and waiting is self._seen
+            self._seen = waiting
+            if neglected:
+                self._coming = 1
+        if neglected:
             self._start(labour)
 
     def take(self) -> Work[T] | None:
@@ -75,7 +79,7 @@ class Crew(Generic[T]):
         self._coming = max(0, self._coming - 1)
         if self._connects:
             return self._connects.popleft()
-        if self._chores and self._chores_begun < _MOST_CHORES:
+        if self._ready:
             self._chores_begun += 1
             return self._chores.popleft()
         return None
@@ -88,6 +92,10 @@ class Crew(Generic[T]):
     @property
     def _ready(self) -> bool:
         return bool(self._connects or (self._chores and self._chores_begun < _MOST_CHORES))
+
+    @property
+    def _next(self) -> Work[T]:
+        return self._connects[0] if self._connects else self._chores[0]
 
     def _start(self, labour: Callable[[], None]) -> None:
         try:

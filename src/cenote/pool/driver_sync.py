@@ -28,7 +28,7 @@ from typing import TypeVar
 
 from cenote.errors import ConnectFailed, LeaseError, PoolSaturated
 from cenote.pool.actions import Close, Connect, Ping, Tell, Warn
-from cenote.pool.connector import Hooks, judge
+from cenote.pool.connector import Hooks, Verdict, judge
 from cenote.pool.core import PoolCore
 from cenote.pool.crew_sync import Crew, Work
 from cenote.pool.fast import DETACHED, NEVER, RESERVED
@@ -37,6 +37,7 @@ from cenote.pool.keeper_sync import KEEPER
 from cenote.pool.leaks import place
 from cenote.pool.observer import Observer, tell
 from cenote.pool.options import PoolOptions
+from cenote.pool.stats import Reason
 from cenote.pool.waiters import FAILED, GRANTED, Ticket
 
 T = TypeVar("T")
@@ -119,6 +120,10 @@ class Driver(Front[T]):
 
     # Acquiring.
 
+    def checkout_within(self, timeout: float | EllipsisType | None) -> Entry[T]:
+        """As ``checkout``, with a timeout as ``connection`` takes it."""
+        return self.checkout_nowait() or self._checkout(timeout)
+
     def _checkout(self, timeout: float | EllipsisType | None) -> Entry[T]:
         limit = self._options.timeout if timeout is ... else timeout
         return self._checkout_by(NEVER if limit is None else self.clock() + limit)
@@ -141,8 +146,10 @@ class Driver(Front[T]):
                 entry = self._wait(ticket, deadline)
             elif entry.state != RESERVED or self._check(ticket, entry):
                 return entry
-            else:
+            elif self.clock() < deadline or self.stack.idle:
                 entry = self._ask(ticket)
+            else:
+                entry = self._order(partial(self._give_up, ticket))
 
     def _ask(self, ticket: ThreadTicket[T]) -> Entry[T] | None:
         return self._order(partial(self._core.acquire, ticket))
@@ -172,10 +179,11 @@ class Driver(Front[T]):
         return entry
 
     def _check(self, ticket: ThreadTicket[T], entry: Entry[T]) -> bool:
-        ok = self._is_alive(entry.resource)
+        ok = self.is_alive(entry.resource)
         return self._order(partial(self._core.checked, ticket, ok))
 
-    def _is_alive(self, resource: T) -> bool:
+    def is_alive(self, resource: T) -> bool:
+        """Ask the check; one that raises says no."""
         alive = self._hooks.is_alive
         try:
             return alive is None or bool(alive(resource))
@@ -205,11 +213,24 @@ class Driver(Front[T]):
     def _checkin(self, entry: Entry[T], error: BaseException | None) -> None:
         if entry.state == DETACHED or (error is not None and entry.stack is not self.stack):
             return  # detached; or inherited over a fork: the error in flight says more than ours
-        verdict = "ok" if error is None else judge(self._hooks.classify, error)
-        clean = verdict != "ok" or self._is_clean(entry.resource)
+        verdict = "ok" if error is None else self.verdict(error)
+        clean = verdict != "ok" or self.is_clean(entry.resource)
         self._order(partial(self._core.release, entry, verdict=verdict, clean=clean))
 
-    def _is_clean(self, resource: T) -> bool:
+    def discard(self, entry: Entry[T], reason: Reason) -> None:
+        """Take a leased entry back that must not be used again.
+
+        Raises:
+            LeaseError: The entry is not out on lease from this pool; nothing changes.
+        """
+        self._order(partial(self._core.discard, entry, reason))
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """Judge the error that a lease ended with."""
+        return judge(self._hooks.classify, error)
+
+    def is_clean(self, resource: T) -> bool:
+        """Say whether a resource may be used again without a reset."""
         is_clean = self.stack.is_clean
         return is_clean is None or bool(is_clean(resource))
 
@@ -263,6 +284,9 @@ class Driver(Front[T]):
             self._expected = self._core.due
             self._kept = True
             KEEPER.keep(self)
+        elif self._kept and self._core.over:
+            self._kept = False
+            KEEPER.poke()  # so that it can leave
 
     def _announce(self, notices: deque[Tell | Warn]) -> None:
         try:
@@ -304,7 +328,7 @@ class Driver(Front[T]):
                 core.settle(now)
             self._rouse()
             self._expected = core.due
-            over = core.phase == "closed" and not core.size
+            over = core.over
         self._crew.relieve(self._labour)
         self._follow_up()
         return None if over else core.due - now

@@ -96,6 +96,7 @@ class Entry(Root, Generic[T]):
         "generation",
         "holder",
         "idle_since",
+        "key",
         "leased_at",
         "ping_after",
         "ref",
@@ -114,6 +115,7 @@ class Entry(Root, Generic[T]):
     ) -> None:
         self.stack = stack
         self.resource: T = resource
+        self.key = id(resource)
         self.serial = serial
         self.state = RESERVED
         self.uses = 0
@@ -139,7 +141,7 @@ class Entry(Root, Generic[T]):
 
 
 class LoanRef(weakref.ref[T]):
-    """A weak reference to a lent resource that remembers the identity it was lent under."""
+    """A weak reference to a resource that remembers the identity it is lent under."""
 
     __slots__ = ("key",)
     key: int
@@ -168,6 +170,8 @@ class IdleStack(Root, Generic[T]):
 
     __slots__ = (
         "__weakref__",
+        "_pop",
+        "_push",
         "alert",
         "barrier",
         "check_after",
@@ -203,6 +207,8 @@ class IdleStack(Root, Generic[T]):
         self.generation = 0
         self.low = 0
         self.fifo = fifo
+        self._pop = self.idle.popleft if fifo else self.idle.pop
+        self._push = self.idle.append
         self.check_after = check_after
         self.max_uses = max_uses
         self.who = who
@@ -215,7 +221,7 @@ class IdleStack(Root, Generic[T]):
         if now >= self.barrier or not self.idle:
             return None
         try:
-            entry = self.idle.popleft() if self.fifo else self.idle.pop()
+            entry = self._pop()
         except IndexError:
             return None
         if (
@@ -225,8 +231,9 @@ class IdleStack(Root, Generic[T]):
         ):
             self.put_back(entry)
             return None
-        if len(self.idle) < self.low:
-            self.low = len(self.idle)
+        left = len(self.idle)
+        if left < self.low:
+            self.low = left
         self.lease(entry, now)
         if self.watch is not None:
             self.watch.taken(entry, 0.0)
@@ -265,13 +272,13 @@ class IdleStack(Root, Generic[T]):
             return REFUSED
         entry.idle_since = now
         entry.state = IDLE
-        self.idle.append(entry)
+        self._push(entry)
         return SETTLE if now >= self.alert else DONE
 
     def lend(self, entry: Entry[T]) -> T:
         """Hand the bare resource of a leased entry out, to be found again by ``reclaim``."""
         resource = entry.resource
-        self.lent[id(resource)] = entry
+        self.lent[entry.key] = entry
         if entry.ref is not None:
             entry.resource = None  # type: ignore[assignment]
         return resource

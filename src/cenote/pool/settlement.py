@@ -7,7 +7,9 @@ is there, not from what was planned, and each step takes effect before it is str
 
 Fairness follows Go's ``sync.Mutex``: while the head waiter is young, a release only nudges it and
 newcomers, who are running already, may win the race; no second waiter is nudged meanwhile. Once the
-head is older than ``fair_after``, newcomers are barred and the next release is handed to it.
+head is older than ``fair_after``, newcomers are barred and the next release is handed to it. Unlike
+there, hand-offs are paced: each costs a context switch, and when all who wait are old, handing every
+release over is a convoy. So many waiters wait at most about ``fair_after * _PACE`` each, in turn.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from cenote.pool.waiters import FAILED, GRANTED, QUEUED, Ticket
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+_PACE = 0.5  # of fair_after: the least time between two hand-offs
 
 Refusal: TypeAlias = Callable[[PoolState[T], Ticket[T], float], PoolError]
 
@@ -71,6 +75,7 @@ class Settlement(PoolState[T]):
     def _lose(self, entry: Entry[T], now: float) -> None:
         if entry.state >= CLOSING:
             return
+        self.roster.revive(entry)
         if entry.state == LEASED:
             self._mark_lost(entry, now)
         if entry.resource is None:
@@ -98,6 +103,7 @@ class Settlement(PoolState[T]):
             if entry is not None:
                 self.grant(head, entry, now)
                 self.tallies.handoffs += 1
+                self.next_handoff = now + _PACE * self.options.fair_after
 
     def _nudge(self, head: Ticket[T]) -> None:
         if not head.nudged:
@@ -168,7 +174,9 @@ class Settlement(PoolState[T]):
         fairness = self.options.fairness
         if fairness == "strict":
             return ALWAYS
-        return NEVER if fairness == "barging" else head.since + self.options.fair_after
+        if fairness == "barging":
+            return NEVER
+        return max(head.since + self.options.fair_after, self.next_handoff)
 
     def grant(self, ticket: Ticket[T], entry: Entry[T], now: float) -> None:
         """Give a ticket an entry: leased, or reserved if it must be checked first."""
@@ -206,6 +214,7 @@ class Settlement(PoolState[T]):
         """Back off from an attempt that failed or ran past its time; waiters may fail with it."""
         was_down = self.backoff.down
         self.backoff.failed(error, now)
+        self.due = min(self.due, self.backoff.retry_at)
         self.tallies.create_errors += 1
         if self.observer is not None:
             self.tell(self.observer.connect_failed, error, now - connect.since)

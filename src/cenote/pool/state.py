@@ -13,7 +13,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 from cenote.pool.actions import Action, Connect
 from cenote.pool.backoff import Backoff
-from cenote.pool.fast import NEVER
+from cenote.pool.fast import ALWAYS, NEVER
 from cenote.pool.fast_path import Entry, IdleStack
 from cenote.pool.leaks import Watchman
 from cenote.pool.observer import Observer
@@ -66,6 +66,7 @@ class PoolState(Generic[T]):
         self.woken: deque[Ticket[T]] = deque()
         self.due = NEVER
         self.heartbeat = NEVER
+        self.next_handoff = ALWAYS
         self.stack: IdleStack[T] = IdleStack(
             fifo=options.order == "fifo",
             check_after=options.check_after if checks else NEVER,
@@ -107,6 +108,11 @@ class PoolState(Generic[T]):
     def size(self) -> int:
         """Slots held: from the start of connecting until close has returned."""
         return len(self.roster) + len(self.connects)
+
+    @property
+    def over(self) -> bool:
+        """True when the pool is closed and nothing is left of it."""
+        return self.phase == "closed" and self.size == 0
 
     @property
     def drained(self) -> bool:

@@ -154,15 +154,13 @@ class Upkeep(Generic[T]):
         if self._keepalive is None:
             return
         for entry in self._pool.stack.idle.copy():
-            if now - entry.idle_since >= entry.ping_after and self._pluck(entry):
+            if now >= self._ping_due(entry, now) and self._pluck(entry):
                 entry.state = RESERVED
                 self._pool.actions.append(Ping(entry))
 
     def _report_leaks(self, now: float) -> None:
-        if self._leak_after is None:
-            return
-        for entry in self._pool.roster.leased():
-            if now - entry.leased_at >= self._leak_after and not entry.reported:
+        for entry in self._pool.roster.leased() if self._leak_after is not None else ():
+            if now >= self._leak_due(entry, now):
                 entry.reported = True
                 self._report(entry, now)
 

@@ -1,0 +1,201 @@
+"""How a caller gets a connection from the core, and gives it back.
+
+Strategy: a caller is a ``Ticket``. What it is given is leased, or reserved where a check must come first;
+whatever goes wrong in between, ``abandon`` passes on what the ticket holds. See ``core.py`` for the
+protocol a driver follows.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+from cenote.errors import LeaseError, PoolTimeout
+from cenote.pool import refusals
+from cenote.pool.actions import Reset
+from cenote.pool.connector import Verdict
+from cenote.pool.fast import DETACHED, LEASED, RESERVED, RESETTING
+from cenote.pool.fast_path import Entry
+from cenote.pool.settlement import Settlement
+from cenote.pool.stats import Reason
+from cenote.pool.waiters import CANCELLED, FAILED, GRANTED, NEW, QUEUED, Ticket
+
+T = TypeVar("T")
+
+_TOO_MANY_BAD_CHECKS = 3
+
+
+class Leasing(Settlement[T]):
+    """Acquire and release; the rest of ``PoolCore`` is in ``core.py``."""
+
+    bad_checks = 0  # in a row, in this generation
+
+    def acquire(self, ticket: Ticket[T], now: float) -> Entry[T] | None:
+        """Lease an entry (or reserve one that must be checked first), or queue the ticket (None).
+
+        Raises:
+            PoolClosed, PoolSaturated, ConnectFailed: The ticket is not queued.
+        """
+        self._admit(ticket, now)
+        if ticket.state == NEW or ticket.state == QUEUED:
+            entry = self.take_idle(now) if self._may_take(ticket, now) else None
+            if entry is not None:
+                self.grant(ticket, entry, now)
+            elif ticket.state == QUEUED:
+                ticket.nudged = False
+            else:
+                self._queue(ticket, now)
+            self.settle(now)
+        if ticket.state == FAILED and ticket.error is not None:
+            raise ticket.error
+        return ticket.entry
+
+    def checked(self, ticket: Ticket[T], ok: bool, now: float) -> bool:
+        """Answer for the entry reserved for a ticket; True: it is leased; False: it is discarded."""
+        entry = ticket.entry
+        if entry is None or entry.state != RESERVED:
+            raise LeaseError("nothing is reserved for this ticket")
+        reason = self.fault(entry, now) if ok else "check"
+        if reason is None:
+            self.bad_checks = 0
+            self.lease(entry, ticket, now)
+        else:
+            ticket.state, ticket.entry = NEW, None
+            self.retire(entry, reason)
+            if not ok:
+                self._note_bad_check(entry)
+        self.settle(now)
+        return reason is None
+
+    def cancel(
+        self, ticket: Ticket[T], now: float, why: Literal["timeout", "cancel"] = "cancel"
+    ) -> Entry[T] | None:
+        """Withdraw a ticket; returns the entry that was granted to it first, if one was."""
+        if ticket.state == GRANTED:
+            return ticket.entry
+        if ticket.state in (NEW, QUEUED):
+            self._withdraw(ticket, now, why)
+        self.settle(now)
+        return None
+
+    def abandon(self, ticket: Ticket[T], now: float) -> None:
+        """Withdraw a ticket whose caller is gone, and pass on whatever was granted to it."""
+        entry = self.cancel(ticket, now)
+        if entry is None:
+            return
+        if entry.state == RESERVED:
+            self._withdraw(ticket, now, "cancel")
+            self.retire(entry, "check")
+            self.settle(now)
+        elif entry.state == LEASED:
+            self.release(entry, now)
+
+    def timeout_error(self, ticket: Ticket[T], now: float) -> PoolTimeout:
+        """Build the error of a ticket whose deadline has passed."""
+        self.settle(now)
+        return refusals.timeout(self, ticket, now)
+
+    def release(
+        self, entry: Entry[T], now: float, verdict: Verdict = "ok", clean: bool = True
+    ) -> None:
+        """Take a leased entry back.
+
+        Args:
+            entry: What was leased.
+            now: Seconds.
+            verdict: What ``judge`` said of the error its use ended with.
+            clean: False: it must be reset before it is used again.
+
+        Raises:
+            LeaseError: It is not out on lease from this pool; nothing changes.
+        """
+        self._expect_leased(entry)
+        self.end_lease(entry, now)
+        reason = self.fault(entry, now) if verdict == "ok" else "error"
+        if verdict == "invalidate_all" and entry.generation == self.stack.generation:
+            self.invalidate()
+        if reason is None and not clean and not self.resets:
+            reason = "reset"
+        if reason is not None:
+            self.retire(entry, reason)
+        elif clean:
+            self.welcome(entry, now)
+        else:
+            entry.state = RESETTING
+            self.actions.append(Reset(entry))
+        self.settle(now)
+
+    def discard(self, entry: Entry[T], reason: Reason, now: float) -> None:
+        """Take a leased entry back that must not be used again.
+
+        Raises:
+            LeaseError: It is not out on lease from this pool; nothing changes.
+        """
+        self._expect_leased(entry)
+        self.end_lease(entry, now)
+        self.retire(entry, reason)
+        self.settle(now)
+
+    def detach(self, entry: Entry[T], now: float) -> None:
+        """Give a leased resource away for good: the pool forgets it, its slot is free.
+
+        Raises:
+            LeaseError: It is not out on lease from this pool; nothing changes.
+        """
+        self._expect_leased(entry)
+        self.end_lease(entry, now)
+        entry.state = DETACHED
+        self.roster.depart(entry, None)
+        entry.ref = None
+        self.settle(now)
+
+    # Steps of the calls above.
+
+    def _expect_leased(self, entry: Entry[T]) -> None:
+        if entry.stack is not self.stack or entry.state != LEASED:
+            raise refusals.not_leased(self, entry)
+
+    def _admit(self, ticket: Ticket[T], now: float) -> None:
+        newcomer = ticket.serial == 0
+        if self.phase == "closed" or (self.phase == "draining" and newcomer):
+            if ticket.state != FAILED:
+                ticket.state = FAILED
+                raise refusals.closed(self, ticket, now)
+        elif self.phase == "opening":
+            self.phase = "ready"
+        if newcomer:
+            self.waiters.number(ticket)
+        self.settle(now)
+
+    def _may_take(self, ticket: Ticket[T], now: float) -> bool:
+        head = self.waiters.head
+        return head is None or ticket.serial <= head.serial or now < self.hand_off_from(head)
+
+    def _queue(self, ticket: Ticket[T], now: float) -> None:
+        if self.fails_fast:
+            ticket.state = FAILED
+            raise refusals.down(self, ticket, now)
+        limit = self.options.max_waiting
+        if limit is not None and len(self.waiters) >= limit:
+            ticket.state = FAILED
+            self.tallies.saturated += 1
+            if self.observer is not None:
+                self.tell(self.observer.saturated)
+            raise refusals.saturated(self, ticket, now)
+        self.tallies.waited += 1
+        self.waiters.add(ticket)
+
+    def _withdraw(self, ticket: Ticket[T], now: float, why: Literal["timeout", "cancel"]) -> None:
+        self.leave_queue(ticket, now)
+        ticket.state = CANCELLED
+        if why == "cancel":
+            self.tallies.cancelled += 1
+            return
+        self.tallies.timeouts += 1
+        if self.observer is not None:
+            self.tell(self.observer.timed_out, now - ticket.since)
+
+    def _note_bad_check(self, entry: Entry[T]) -> None:
+        if entry.generation == self.stack.generation:
+            self.bad_checks += 1
+        if self.bad_checks >= _TOO_MANY_BAD_CHECKS:
+            self.invalidate()

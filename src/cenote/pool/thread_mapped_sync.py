@@ -1,0 +1,271 @@
+"""A pool that gives each thread a connection of its own.
+
+Strategy: a ``Pool`` underneath, from which each thread leases once and keeps what it got. Using it
+again touches nothing that is shared: no lock, no queue. What a dead thread leaves behind goes back to
+the pool by the finalizer of its thread-local binding, and serves the next thread.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from types import EllipsisType, TracebackType
+from typing import Generic, Self, TypeVar
+
+from cenote.errors import LeaseError
+from cenote.pool.connector import Classify, Connector
+from cenote.pool.fast import IDLE, LEASED
+from cenote.pool.fast_path import Entry
+from cenote.pool.observer import Observer
+from cenote.pool.options import OnDown
+from cenote.pool.stats import CloseReport, PoolStats
+from cenote.pool.sync import Pool
+
+T = TypeVar("T")
+
+_NO_LIMIT = 2**31 - 1
+
+
+class Binding(Generic[T]):
+    """What one thread holds; lives in its thread-local storage and dies with the thread.
+
+    Attributes:
+        spare: The thread's entry while no ``with`` block uses it. Whoever pops it has it: the
+            thread itself, or ``close``.
+        entry: The same while a block uses it.
+        blocks: How many ``with`` blocks, one in the other, are using it.
+        error: What the pool is to be told of, once the last of them ends.
+    """
+
+    __slots__ = ("__weakref__", "blocks", "entry", "error", "spare")
+
+    def __init__(self) -> None:
+        self.spare: deque[Entry[T]] = deque()
+        self.entry: Entry[T] | None = None
+        self.blocks = 0
+        self.error: BaseException | None = None
+
+    def take(self) -> Entry[T] | None:
+        """Take the thread's entry for use; ``None``: it has none."""
+        try:
+            return self.spare.pop()
+        except IndexError:
+            return None
+
+    def __del__(self) -> None:
+        entry = self.take()
+        if entry is not None and entry.state == LEASED:
+            entry.state = IDLE
+            entry.stack.idle.append(entry)
+            entry.stack.poke()
+
+
+class ThreadMappedPool(Generic[T]):
+    """One connection a thread, opened when the thread first needs it.
+
+    Nested ``with`` blocks of one thread share its connection. In ``stats()``, ``used`` counts the
+    threads that have a connection, ``acquired`` the uses.
+
+    Args:
+        connector: A ``Connector``, or a callable that returns a resource with ``close()``.
+        max_size: Threads that may have a connection at once; more wait for one to end or to
+            ``relinquish``. ``None``: no limit.
+        max_idle: Period after which connections that ended threads left behind, and that no new
+            thread took up, are closed; ``None``: never.
+
+    The other arguments are those of ``Pool``.
+
+    Raises:
+        ConfigurationError: An option is out of range, or the connector is none.
+    """
+
+    def __init__(
+        self,
+        connector: Connector[T] | Callable[[], T],
+        *,
+        max_size: int | None = None,
+        timeout: float | None = 5.0,
+        max_connecting: int = 8,
+        connect_timeout: float = 5.0,
+        backoff_base: float = 0.05,
+        backoff_cap: float = 10.0,
+        on_down: OnDown = "wait",
+        down_after: int = 3,
+        max_idle: float | None = 600.0,
+        max_lifetime: float | None = 1800.0,
+        lifetime_jitter: float = 0.25,
+        max_uses: int | None = None,
+        check_after: float = 0.5,
+        check: Callable[[T], bool] | bool = True,
+        reset: Callable[[T], object] | bool = True,
+        classify: Classify | None = None,
+        name: str | None = None,
+        observer: Observer | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._pool: Pool[T] = Pool(
+            connector, max_size=_NO_LIMIT if max_size is None else max_size, timeout=timeout,
+            max_waiting=None, max_connecting=max_connecting, connect_timeout=connect_timeout,
+            backoff_base=backoff_base, backoff_cap=backoff_cap, on_down=on_down,
+            down_after=down_after, max_idle=max_idle, max_lifetime=max_lifetime,
+            lifetime_jitter=lifetime_jitter, max_uses=max_uses, check_after=check_after,
+            check=check, reset=reset, classify=classify, name=name, observer=observer, clock=clock,
+            rng=rng,
+        )  # fmt: skip
+        self._local = threading.local()
+        self._lock = threading.Lock()  # guards _bindings
+        self._bindings: weakref.WeakSet[Binding[T]] = weakref.WeakSet()
+        self._closing = False
+
+    def connection(self, timeout: float | EllipsisType | None = ...) -> MappedLease[T]:
+        """Use this thread's connection for a ``with`` block.
+
+        An error that leaves the block is judged by ``classify``; one it does not call "ok" costs the
+        connection, and the thread's next use opens another.
+
+        Args:
+            timeout: Seconds for waiting and connecting, where that is needed; ``None``: no limit; 0:
+                do not wait; by default the pool's ``timeout``.
+
+        Raises:
+            PoolTimeout, PoolClosed, ConnectFailed: On entering the block.
+        """
+        return MappedLease(self, timeout)
+
+    def relinquish(self) -> None:
+        """Give this thread's connection back, for another thread to have; without one, do nothing.
+
+        Raises:
+            LeaseError: A ``with`` block of this thread is using it.
+        """
+        binding = self._binding()
+        if binding.blocks:
+            raise LeaseError("a with block of this thread is using the connection")
+        self._give_back(binding)
+
+    def invalidate_all(self) -> None:
+        """Use none of the present connections again; each thread opens another when it needs one."""
+        self._pool.invalidate_all()
+
+    def stats(self) -> PoolStats:
+        """Describe the pool at this instant."""
+        return self._pool.stats()
+
+    @property
+    def name(self) -> str:
+        """The pool's name."""
+        return self._pool.name
+
+    def close(self, timeout: float = 10.0) -> CloseReport:
+        """Refuse newcomers and close every connection; a second call does nothing.
+
+        ``with`` blocks that are under way are waited for, then left behind: their connections are
+        closed when they end.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        self._closing = True
+        with self._lock:
+            bindings = list(self._bindings)
+        for binding in bindings:
+            self._give_back(binding)
+        return self._pool.close(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _begin(self, timeout: float | EllipsisType | None) -> T:
+        binding = self._binding()
+        if binding.entry is None:
+            binding.entry = self._usable(binding.take()) or self._pool.checkout_within(timeout)
+        binding.blocks += 1
+        return binding.entry.resource
+
+    def _end(self, error: BaseException | None) -> None:
+        binding = self._binding()
+        entry = binding.entry
+        if entry is None:
+            raise LeaseError("this lease has ended already, or began in another thread")
+        if error is not None and self._pool.verdict(error) != "ok":
+            binding.error = error
+        binding.blocks -= 1
+        if not binding.blocks:
+            binding.entry = None
+            self._keep(binding, entry)
+
+    def _keep(self, binding: Binding[T], entry: Entry[T]) -> None:
+        error, binding.error = binding.error, None
+        if error is not None or not self._pool.is_clean(entry.resource):
+            self._pool.checkin(entry, error)
+            return
+        entry.idle_since = self._pool.clock()
+        binding.spare.append(entry)
+        if self._closing:  # looked at after the append: close pops whatever was there before
+            self._give_back(binding)
+
+    def _give_back(self, binding: Binding[T]) -> None:
+        entry = binding.take()
+        if entry is not None and entry.stack is self._pool.stack:
+            self._pool.checkin(entry)
+
+    def _usable(self, entry: Entry[T] | None) -> Entry[T] | None:
+        stack, now = self._pool.stack, self._pool.clock()
+        if entry is None or entry.stack is not stack:
+            return None
+        if entry.generation != stack.generation or now >= entry.expires:
+            self._pool.checkin(entry)
+        elif entry.uses >= stack.max_uses:
+            self._pool.checkin(entry)
+        elif now - entry.idle_since >= stack.check_after and not self._pool.is_alive(entry.resource):
+            self._pool.discard(entry, "check")
+        else:
+            entry.uses += 1
+            entry.leased_at = now
+            return entry
+        return None
+
+    def _binding(self) -> Binding[T]:
+        try:
+            binding: Binding[T] = self._local.binding
+        except AttributeError:
+            binding = self._local.binding = Binding()
+            with self._lock:
+                self._bindings.add(binding)
+        return binding
+
+
+class MappedLease(Generic[T]):
+    """This thread's connection, for one ``with`` block."""
+
+    __slots__ = ("_pool", "_timeout")
+
+    def __init__(
+        self, pool: ThreadMappedPool[T], timeout: float | EllipsisType | None
+    ) -> None:
+        self._pool = pool
+        self._timeout = timeout
+
+    def __enter__(self) -> T:
+        return self._pool._begin(self._timeout)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool._end(error)

@@ -27,6 +27,13 @@ def pytest_report_header() -> str:
     return f"cenote {cenote.__version__}, implementation: {cenote.implementation}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that change from run to run: pytest-xdist shares tests out by name."""
+    unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if unstable:
+        raise pytest.UsageError("give these parameters ids: " + ", ".join(unstable))
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves a thread, a child process or a server running."""

@@ -1,0 +1,152 @@
+"""cenote itself: the public classes with their defaults, as a user would write it.
+
+The pool is measured three times: as it comes; "upkeep on", with all that keeps connections fit also
+where the default is off (a limit of uses, keepalive); and "every option on", with the diagnostics
+too (leak detection, which remembers where each lease was borrowed, and histograms).
+"""
+
+from __future__ import annotations
+
+import cenote
+from bench.adapters.verbs import AsyncVerbs, Checkout, Place, Verbs
+
+DEFAULTS = {"max_size": 4}
+UPKEEP = DEFAULTS | {
+    "max_lifetime": 1800.0,
+    "max_idle": 600.0,
+    "max_uses": 10**12,
+    "keepalive": 60.0,
+    "check_after": 0.5,
+}
+EVERY_OPTION = UPKEEP | {"leak_after": 30.0, "histograms": True}
+
+
+def client(place: Place) -> Verbs:
+    mc = cenote.Client(f"{place.host}:{place.port}", max_size=place.connections, timeout=5.0)
+    return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+
+async def async_client(place: Place) -> AsyncVerbs:
+    mc = cenote.AsyncClient(f"{place.host}:{place.port}", max_size=place.connections, timeout=5.0)
+    await mc.open()
+    return AsyncVerbs(mc.set, mc.get)
+
+
+class Resource:
+    """Something to keep: nothing to open, alive and clean whenever asked."""
+
+    def close(self) -> None: ...
+
+
+class Connector:
+    def connect(self, _timeout: float) -> Resource:
+        return Resource()
+
+    def close(self, _resource: Resource) -> None: ...
+
+    def is_alive(self, _resource: Resource) -> bool:
+        return True
+
+    def ping(self, _resource: Resource) -> None: ...
+
+    def is_clean(self, _resource: Resource) -> bool:
+        return True
+
+
+class AsyncConnector(Connector):
+    async def connect(self, _timeout: float) -> Resource:
+        return Resource()
+
+
+def _connection_cycles(pool):
+    connection = pool.connection
+
+    def cycles(count: int) -> None:
+        for _ in range(count):
+            with connection():
+                pass
+
+    return cycles
+
+
+def _acquire_cycles(pool):
+    acquire, release = pool.acquire, pool.release
+
+    def cycles(count: int) -> None:
+        for _ in range(count):
+            release(acquire())
+
+    return cycles
+
+
+def with_connection(options):
+    return lambda: _connection_cycles(cenote.Pool(Connector(), **options))
+
+
+def acquire_release(options):
+    return lambda: _acquire_cycles(cenote.Pool(Connector(), **options))
+
+
+def async_with(options):
+    async def factory():
+        return _async_cycles(cenote.AsyncPool(AsyncConnector(), **options))
+
+    return factory
+
+
+def _async_cycles(pool):
+    connection = pool.connection
+
+    async def cycles(count: int) -> None:
+        for _ in range(count):
+            async with connection():
+                pass
+
+    return cycles
+
+
+def fair(size: int) -> Checkout:
+    pool = cenote.Pool(Connector(), max_size=size, max_connecting=size)
+    return Checkout(pool.acquire, pool.release)
+
+
+def idle(place: Place, count: int) -> list[object]:
+    """Return a client with ``count`` idle connections, each of which has made a request."""
+    mc = cenote.Client(
+        f"{place.host}:{place.port}",
+        min_size=count,
+        max_size=count,
+        max_connecting=64,
+        order="fifo",
+        timeout=60.0,
+        connect_timeout=10.0,
+    )
+    mc.open()
+    for _ in range(count):
+        mc.get("bench:idle")
+    (stats,) = mc.pools().values()
+    assert stats.idle == count, stats
+    return [mc]
+
+
+CONTENDERS = {
+    "single": {"cenote": client},
+    "threads 8 on 8": {"cenote": client},
+    "threads 32 on 8": {"cenote": client},
+    "tasks": {"cenote": async_client},
+    "checkout": {
+        "cenote with connection()": with_connection(DEFAULTS),
+        "cenote with connection(), upkeep on": with_connection(UPKEEP),
+        "cenote with connection(), every option on": with_connection(EVERY_OPTION),
+        "cenote acquire/release": acquire_release(DEFAULTS),
+        "cenote acquire/release, upkeep on": acquire_release(UPKEEP),
+        "cenote acquire/release, every option on": acquire_release(EVERY_OPTION),
+    },
+    "async checkout": {
+        "cenote async with": async_with(DEFAULTS),
+        "cenote async with, upkeep on": async_with(UPKEEP),
+        "cenote async with, every option on": async_with(EVERY_OPTION),
+    },
+    "fairness": {"cenote": fair},
+    "memory": {"cenote": idle},
+}

@@ -1,0 +1,89 @@
+"""``cenote doctor``: what it finds, what it advises, and when it says no."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import cenote
+from cenote.cli import doctor
+from cenote.testing.memcached import MemcachedServer
+from tests.cli.conftest import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def found(about: str, url: str = "local://") -> doctor.Finding:
+    return next(finding for finding in doctor.examine(url) if finding.about == about)
+
+
+def test_a_healthy_machine_is_exit_code_0(run: Run) -> None:
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert "MISSING" not in result.stdout
+    assert cenote.__version__ in result.stdout
+
+
+def test_the_server_is_asked_for_its_version_and_commands(
+    memcached_server: MemcachedServer,
+) -> None:
+    finding = found("server", memcached_server.url)
+    assert finding.state == "fine"
+    assert re.search(r"memcached [\d.]+, meta commands, [\d.]+ ms a round trip", finding.says)
+
+
+def test_a_server_that_is_not_there_is_missing_and_exit_code_1(run: Run) -> None:
+    with MemcachedServer() as server:
+        server.stop()
+        result = run("doctor", "--url", server.url)
+    assert result.exit_code == 1
+    assert "MISSING  server" in result.stdout
+    assert "memcached -l 127.0.0.1" in result.stdout
+
+
+@pytest.mark.parametrize(("url", "state"), [("local://", "missing"), ("127.0.0.1:1", "note")])
+def test_memcached_itself_is_needed_for_local_only(
+    monkeypatch: pytest.MonkeyPatch, url: str, state: str
+) -> None:
+    monkeypatch.setenv("CENOTE_MEMCACHED", "no-such-memcached")
+    finding = found("memcached", url)
+    assert finding.state == state
+    assert finding.remedy == "apt install memcached"
+
+
+def test_an_extension_that_was_not_built_is_a_note_with_the_command_that_builds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "use_compiled", lambda _: False)
+    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
+    finding = found(doctor.EXTENSIONS[0])
+    assert finding.state == "note"
+    assert "not compiled" in finding.says
+    assert "gcc" in finding.remedy
+
+
+def test_an_extension_that_is_switched_off_says_how_to_switch_it_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "use_compiled", lambda _: False)
+    monkeypatch.setattr(doctor, "find_spec", lambda _: object())
+    assert found(doctor.EXTENSIONS[0]).remedy == "unset CENOTE_IMPL"
+
+
+def test_an_optional_package_that_is_absent_is_a_note() -> None:
+    finding = doctor._optional("no-such-distribution", "something nice")
+    assert (finding.state, finding.remedy) == ("note", "pip install no-such-distribution")
+
+
+def test_every_extension_that_is_built_is_looked_at() -> None:
+    built = re.findall(r'"(cenote\.[\w.]+)": "src/', (ROOT / "setup.py").read_text("utf-8"))
+    assert sorted(doctor.EXTENSIONS) == sorted(built)
+
+
+def test_the_findings_are_there_as_json_too(run: Run) -> None:
+    findings = json.loads(run("doctor", "--json").stdout)
+    assert {"about", "state", "says", "remedy"} == set(findings[0])
+    assert findings[-1]["about"] == "server"

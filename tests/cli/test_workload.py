@@ -67,7 +67,9 @@ def test_the_origin_always_says_the_same_of_a_user(workload: Workload) -> None:
     assert workload.compute(42) != workload.compute(43)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"key": "test:user:43"}', b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b'{"key": "test:user:43"}', b'{"key": "test:user:420"}', b"\xff"]
+)
 def test_a_record_of_anybody_else_is_recognised(workload: Workload, data: bytes) -> None:
     assert not workload.belongs(42, data)
 

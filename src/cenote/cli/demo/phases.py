@@ -90,7 +90,7 @@ class ConnectionPerRequest:
     """Opens a connection for every lookup and closes it afterwards."""
 
     name = "a connection a request"
-    about = "connect, get, close, without a client object: as cheap as it gets"
+    about = "connect, get, close: bare, without a client object"
 
     def run(self, setting: Setting, workload: Workload, board: Board) -> Connections:
         """Let the workers look users up until ``board.stopped``."""
@@ -131,7 +131,7 @@ class ThreadMapped:
     """A pool that gives every thread a connection of its own."""
 
     name = "a thread-mapped pool"
-    about = "cenote.ThreadMappedPool: each thread keeps its connection"
+    about = "cenote.ThreadMappedPool, each thread keeps its own"
 
     def run(self, setting: Setting, workload: Workload, board: Board) -> Connections:
         """Let the workers look users up until ``board.stopped``."""
@@ -155,7 +155,7 @@ class Asyncio:
     """One ``AsyncClient`` that all tasks of an event loop share."""
 
     name = "asyncio"
-    about = "cenote.AsyncClient, shared by all tasks of one event loop"
+    about = "cenote.AsyncClient, shared by all tasks"
 
     def run(self, setting: Setting, workload: Workload, board: Board) -> Connections:
         """Let the workers look users up until ``board.stopped``."""

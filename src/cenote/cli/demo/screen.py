@@ -42,11 +42,17 @@ def introduce(console: Console, setting: Setting, server: str, origin: float) ->
         "connections.\n",
         highlight=False,
     )
-    legend = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for phase in PHASES:
-        legend.add_row(phase.name, Text(phase.about, style="dim"))
-    console.print(legend)
+    console.print(_legend())
     console.print()
+
+
+def _legend() -> Table:
+    legend = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    legend.add_column()
+    legend.add_column(overflow="fold", style="dim")
+    for phase in PHASES:
+        legend.add_row(phase.name, phase.about)
+    return legend
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -146,5 +147,6 @@ def test_one_key_where_several_belong_is_refused(keys):
 def test_keys_come_from_any_iterable():
     assert listed(key for key in "ab") == ["a", "b"]
     assert listed({"a": 1}) == ["a"]
+    nothing: Any = 7
     with pytest.raises(InvalidArgument, match="not int"):
-        listed(7)
+        listed(nothing)

@@ -77,6 +77,9 @@ def test_the_wall_clock_is_asked_for_long_times_only():
 def test_a_duration_that_must_be_above_zero():
     assert positive_seconds(0.25, "wait") == 0.25
     assert positive_seconds(timedelta(seconds=2), "wait") == 2.0
-    for refused in (0, -1, timedelta(0), math.nan, "1", True):
-        with pytest.raises(InvalidArgument, match="wait"):
-            positive_seconds(refused, "wait")
+
+
+@pytest.mark.parametrize("refused", [0, -1, timedelta(0), math.nan, "1", True])
+def test_a_duration_that_is_not_above_zero_is_refused(refused):
+    with pytest.raises(InvalidArgument, match="wait"):
+        positive_seconds(refused, "wait")

@@ -27,8 +27,8 @@ json_serde = JsonSerde()
 pickle_serde = PickleSerde()
 raw_serde = RawSerde()
 
-# Bits that peers give a meaning: pickle, int, long or bool, zlib, text, marshal or zstd, chunked, and
-# the types of spymemcached.
+# Bits that peers give a meaning: pickle, int, long or bool, zlib, text, marshal or zstd, chunked,
+# and the types of spymemcached.
 BITS_OF_PEERS = 0xFFFF
 
 

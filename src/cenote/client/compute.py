@@ -97,6 +97,22 @@ class Found(NamedTuple):
         return not self.data and not self.flags
 
 
+class Look(NamedTuple):
+    """What a look at a key came to.
+
+    Attributes:
+        step: ``"serve"`` the value, ``"compute"`` it, ``"wait"``, or look ``"again"`` at once.
+        value: The value to serve.
+    """
+
+    step: Step | Literal["again"]
+    value: object = None
+
+
+Read: TypeAlias = "Callable[[bytes, int], tuple[bool, object]]"
+"""Reads bytes and flags: whether they can be read, and the value."""
+
+
 def terms_of(
     ttl: Ttl,
     stale_for: float | timedelta,

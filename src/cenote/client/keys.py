@@ -12,15 +12,17 @@ Many keys are checked as one joined string, so that a key of a batch costs less 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from cenote.errors import ConfigurationError, InvalidArgument, InvalidKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Key: TypeAlias = str | bytes
+AnyKey = TypeVar("AnyKey", bound=Key)
 LongKeys: TypeAlias = Literal["raise", "hash"]
 
 MAX_KEY_BYTES = 250
@@ -64,7 +66,7 @@ class KeyEncoder:
                 return self._prefix + encoded
         return self._carefully(key)
 
-    def wires(self, keys: list[Key]) -> list[bytes]:
+    def wires(self, keys: Sequence[Key]) -> list[bytes]:
         """Return the wire keys of ``keys``, in the same order.
 
         Raises:
@@ -107,7 +109,20 @@ class KeyEncoder:
         )
 
 
-def listed(keys: Iterable[Key]) -> list[Key]:
+def mapped(values: Mapping[AnyKey, object]) -> list[AnyKey]:
+    """Return the keys of a mapping from keys to values as a list.
+
+    Raises:
+        InvalidArgument: It is no mapping.
+    """
+    if not isinstance(values, Mapping):
+        raise InvalidArgument(
+            f"set_many takes a mapping, as in {{'key': value}}, not {_shown(values)}"
+        )
+    return list(values)
+
+
+def listed(keys: Iterable[AnyKey]) -> list[AnyKey]:
     """Return the keys of a multi-key command as a list.
 
     Raises:

@@ -69,9 +69,6 @@ class ClientOptions:
         object.__setattr__(self, "pool", replace(self.pool, timeout=self.timeout))
 
 
-DEFAULTS = ClientOptions()
-
-
 def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> ClientOptions:
     """Return ``options`` with those of a URL in their place.
 
@@ -130,3 +127,6 @@ def _check_choice(name: str, value: str, legal: Any) -> None:
         raise ConfigurationError(
             f"{name}={value!r} is not known{did_you_mean(str(value), get_args(legal))}: {names}"
         )
+
+
+DEFAULTS = ClientOptions()

@@ -157,7 +157,7 @@ def serde_for(choice: SerdeName | Serde) -> Serde:
         if choice not in _NAMED:
             raise ConfigurationError(f"serde {choice!r} is not known: {', '.join(_NAMED)}")
         return _NAMED[choice]()
-    if not isinstance(choice, Serde) or isinstance(choice, type):
+    if isinstance(choice, type) or not isinstance(choice, Serde):
         raise ConfigurationError(
             f"serde is one of {', '.join(_NAMED)}, or an object with dumps and loads, "
             f"not {choice!r}"

@@ -1,1 +1,7 @@
 """Which server owns a key, and the way there. Today: one server, which owns them all."""
+
+from __future__ import annotations
+
+from cenote.cluster.server import Server
+
+__all__ = ["Server"]

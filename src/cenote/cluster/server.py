@@ -66,7 +66,7 @@ class LocalAddress(UnixAddress):
         pass
 
     @property
-    def path(self) -> str:
+    def path(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Where the server listens.
 
         Raises:

@@ -1,0 +1,85 @@
+# Generated from src/cenote/client/administration_aio.py by tools/unasync.py; do not edit.
+"""What is asked of the servers rather than of a key: flushing, statistics, versions, health.
+
+Strategy: every command goes to every server and answers by server. A server that could not be asked
+is an outage: it raises, or with ``on_error="miss"`` is left out of the answer.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import cast
+
+from cenote import protocol
+from cenote.client.base_sync import Base
+from cenote.client.ttl import whole_seconds
+from cenote.errors import CenoteError, InvalidArgument
+from cenote.node.health import NodeHealth
+from cenote.pool import PoolStats
+from cenote.protocol import Reply, Request
+from cenote.runtime.sync import monotonic
+
+
+class Administration(Base):
+    """The commands that are about servers."""
+
+    def flush_all(self, delay: float | timedelta = 0) -> bool:
+        """Forget everything on every server.
+
+        Args:
+            delay: Seconds from now, rounded up, or a ``timedelta``.
+
+        Returns:
+            True; False if a server could not be asked, with ``on_error="miss"``.
+
+        Raises:
+            InvalidArgument: The delay is negative or not a time.
+            CenoteError: A server could not be asked in time (``on_error="raise"``).
+        """
+        seconds = whole_seconds(delay, "delay")
+        if seconds < 0:
+            raise InvalidArgument(f"delay is {delay!r}: use 0 or more seconds")
+        replies = self._each(protocol.flush_all(self._exptime(seconds) if seconds else 0))
+        return len(replies) == len(self._cluster.names)
+
+    def stats(self, *args: str) -> dict[str, dict[str, str]]:
+        """Return the statistics of every server: ``{server: {name: value}}``.
+
+        Args:
+            *args: What to ask for, as in ``stats("slabs")``; the general statistics when left out.
+
+        Raises:
+            InvalidArgument: An argument is not a word of printable ASCII.
+            ClientError: The server does not know these statistics.
+            CenoteError: A server could not be asked in time (``on_error="raise"``).
+        """
+        for word in args:
+            if not isinstance(word, str):
+                raise InvalidArgument(f"an argument of stats is a str, not {type(word).__name__}")
+        replies = self._each(protocol.stats(*args))
+        return cast("dict[str, dict[str, str]]", replies)
+
+    def version(self) -> dict[str, str]:
+        """Return the version of every server: ``{server: version}``.
+
+        Raises:
+            CenoteError: A server could not be asked in time (``on_error="raise"``).
+        """
+        return cast("dict[str, str]", self._each(protocol.version()))
+
+    def nodes(self) -> dict[str, NodeHealth]:
+        """Return what is known of every server's health; nothing is sent."""
+        return self._cluster.health()
+
+    def pools(self) -> dict[str, PoolStats]:
+        """Return the statistics of every server's pool; nothing is sent."""
+        return self._cluster.pools()
+
+    def _each(self, request: Request) -> dict[str, Reply]:
+        replies = self._cluster.each(request, monotonic() + self._timeout)
+        for reply in replies.values():
+            if isinstance(reply, CenoteError):
+                self._tolerate(reply)
+        return {
+            name: reply for name, reply in replies.items() if not isinstance(reply, CenoteError)
+        }

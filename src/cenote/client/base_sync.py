@@ -1,0 +1,141 @@
+# Generated from src/cenote/client/base_aio.py by tools/unasync.py; do not edit.
+"""What all commands of a client stand on: servers, serialisation, and the policy on outages.
+
+Strategy: what a command needs is bound once, here, so that the hot path is a handful of steps. With
+``on_error="miss"`` requests go through ``_forgiving``, which answers an outage with None, and every
+command takes None for "nothing is stored": none of them knows the policy.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Self
+
+from cenote import protocol
+from cenote.client.keys import Key, KeyEncoder
+from cenote.client.options import ClientOptions
+from cenote.client.outcome import OUTAGES, ClientStats
+from cenote.client.ttl import Ttl, exptime
+from cenote.client.values import LEASE, serde_for
+from cenote.cluster import Server
+from cenote.cluster.sync import Cluster
+from cenote.errors import UnknownFlagsWarning, UnreadableValue, ValueTooLarge
+from cenote.pool import Observer
+from cenote.protocol import MetaReply, Request
+from cenote.runtime.sync import Exchange, sleep
+
+
+class Base:
+    """The state of a client; the commands are in the classes made from this one."""
+
+    def __init__(
+        self, servers: Sequence[Server], options: ClientOptions, observer: Observer | None
+    ) -> None:
+        keys = KeyEncoder(options.key_prefix, options.long_keys)
+        self._wire = keys.wire
+        self._wires = keys.wires
+        self._serde = serde_for(options.serde)
+        self._dumps = self._serde.dumps
+        self._loads = self._serde.loads
+        self._timeout = options.timeout
+        self._raises = options.on_error == "raise"
+        self._cluster = Cluster(
+            servers, protocol=options.protocol, options=options.pool, observer=observer
+        )
+        self._strict: Exchange = self._cluster.request
+        self._request: Exchange = self._strict if self._raises else self._forgiving
+        self._outages = 0
+        self._unreadable = 0
+        self._computed = 0
+
+    def client_stats(self) -> ClientStats:
+        """Return what this client has counted; see `ClientStats`."""
+        return ClientStats(self._outages, self._unreadable, self._computed)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {', '.join(self._cluster.names)}>"
+
+    # Life.
+
+    def open(self) -> None:
+        """Open the pools' minimum of connections (``min_size``), within ``timeout``.
+
+        Nobody has to: a client opens on first use.
+
+        Raises:
+            PoolTimeout: They could not be opened in time (``on_error="raise"``).
+            PoolClosed: The client has been closed.
+        """
+        try:
+            self._cluster.open(self._timeout)
+        except OUTAGES as error:
+            self._tolerate(error)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Close every connection; the client stays closed. A second call does nothing.
+
+        Args:
+            timeout: Seconds that operations under way have to end.
+        """
+        self._cluster.close(timeout)
+
+    def __enter__(self) -> Self:
+        try:
+            self.open()
+        except BaseException:
+            self.close(0)
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # Outages.
+
+    def _forgiving(self, request: Request, deadline: float) -> object:
+        try:
+            return self._strict(request, deadline)
+        except OUTAGES as error:
+            self._tolerate(error)
+        sleep(0)  # whoever asks again and again lets those run who mend the connection
+        return None
+
+    def _tolerate(self, error: Exception) -> None:
+        """Count an outage, if it is one and the client forgives it; raise it otherwise.
+
+        The counters are plain: nothing interrupts ``+= 1`` under the GIL, and none is worth a lock.
+        """
+        if self._raises or isinstance(error, ValueTooLarge) or not isinstance(error, OUTAGES):
+            raise error
+        self._outages += 1
+
+    def _speaks_meta(self, deadline: float) -> bool:
+        """Tell whether the server knows the meta commands; an outage counts as no."""
+        try:
+            return (self._cluster.traits(deadline)).meta
+        except OUTAGES as error:
+            self._tolerate(error)
+            return False
+
+    # Values.
+
+    def _exptime(self, ttl: Ttl) -> int:
+        return exptime(ttl, time.time)
+
+    def _skip(self, error: UnreadableValue, flags: int, key: Key) -> None:
+        """Count a value that can not be read, and say so; a lease is merely no value yet."""
+        if flags == LEASE:
+            return
+        self._unreadable += 1
+        warnings.warn(f"{key!r}: {error}; read as a miss", UnknownFlagsWarning, stacklevel=3)
+
+    def _is_lease(self, wire: bytes, deadline: float) -> bool:
+        """Tell whether an empty item is somebody's lease (see ``get_or_compute``), not a value."""
+        if not self._speaks_meta(deadline):
+            return False
+        reply: MetaReply | None = self._request(protocol.meta_get(wire, b"s"), deadline)
+        if reply is None or reply.status == "EN":
+            return True
+        return "Z" in reply.flags or "W" in reply.flags

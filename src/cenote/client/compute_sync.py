@@ -1,0 +1,227 @@
+# Generated from src/cenote/client/compute_aio.py by tools/unasync.py; do not edit.
+"""``get_or_compute``: read a value, or have it computed by one caller while the others wait.
+
+Strategy: ``compute.py`` decides, ``leases_sync.py`` talks to the server; here is the course of a
+call: look until there is a value or the lease, compute under the lease, store, and give the lease
+back if anything goes wrong on the way.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar, overload
+
+from cenote import protocol
+from cenote.client.base_sync import Base
+from cenote.client.compute import LEASE_TTL, Look, Read, Terms, key_maker, pauses, terms_of
+from cenote.client.keys import Key
+from cenote.client.leases_sync import ClassicLeases, MetaLeases
+from cenote.client.outcome import OUTAGES
+from cenote.client.ttl import Ttl, positive_seconds
+from cenote.errors import CenoteError, OperationTimeout, UnreadableValue
+from cenote.protocol import RawItem
+from cenote.runtime.sync import (
+    ABANDONED,
+    Compute,
+    Decorator,
+    Pending,
+    cached_by,
+    monotonic,
+    resolve,
+    sleep,
+)
+
+T = TypeVar("T")
+
+
+class Computing(Base):
+    """The command that fills the cache, and its form as a decorator."""
+
+    @overload
+    def get_or_compute(
+        self,
+        key: Key,
+        compute: Callable[[], Pending[T]],
+        ttl: Ttl,
+        *,
+        stale_for: float | timedelta = ...,
+        lease_ttl: float | timedelta = ...,
+        wait: float | timedelta | None = ...,
+    ) -> T: ...
+
+    @overload
+    def get_or_compute(
+        self,
+        key: Key,
+        compute: Callable[[], T],
+        ttl: Ttl,
+        *,
+        stale_for: float | timedelta = ...,
+        lease_ttl: float | timedelta = ...,
+        wait: float | timedelta | None = ...,
+    ) -> T: ...
+
+    def get_or_compute(
+        self,
+        key: Key,
+        compute: Compute,
+        ttl: Ttl,
+        *,
+        stale_for: float | timedelta = 0,
+        lease_ttl: float | timedelta = LEASE_TTL,
+        wait: float | timedelta | None = None,
+    ) -> object:
+        """Return the value of ``key``; if there is none, have it computed, once, and store it.
+
+        Of all threads, tasks and processes that miss the key at a time, one is given a lease by the
+        server and computes. The others are given the old value, if it may be served stale, or wait.
+
+        What holds:
+
+        * While a lease is held nobody else computes. It is held for ``lease_ttl`` or until its
+          holder is done, whichever is first: a computation that takes longer may be joined by a
+          second one.
+        * If ``compute`` raises, or is cancelled, its caller alone gets the exception; the lease is
+          given back and the next in turn computes. The lease of a process that died lapses.
+        * A ``delete`` or a write while a value is computed is not undone: the value is returned to
+          its caller and not stored.
+        * A key read this way is best written this way: clients that know nothing of leases see
+          one, while a missing value is computed, as an empty value.
+
+        On servers without the meta commands the same holds at the cost of a request or two more.
+        The age of a value that was stored by other means is not known there: with ``stale_for`` it
+        is due at once.
+
+        Args:
+            key: The key.
+            compute: Called without arguments; its value must be one that ``serde`` takes. Where it
+                is stored, others get a copy of it.
+            ttl: For how long the value is fresh: seconds, a ``timedelta``, or None for ever.
+            stale_for: For how many seconds after that it may be served while it is being replaced.
+            lease_ttl: For how many seconds nobody else computes. wait: For how many seconds to wait
+            for somebody else's value; about two leases when None.
+
+        Returns:
+            The value.
+
+        Raises:
+            InvalidKey: memcached can not carry the key.
+            InvalidArgument: One of the times is out of range.
+            NotSerializable: The value that was computed can not be stored.
+            OperationTimeout: The value did not come within ``wait``.
+            CenoteError: The server could not be asked in time. With ``on_error="miss"`` neither of
+                the two is raised: the value is computed here.
+        """
+        wire = self._wire(key)
+        terms = terms_of(ttl, stale_for, lease_ttl, time.time)
+        limit = 2.0 * terms.lease if wait is None else positive_seconds(wait, "wait")
+        leases: MetaLeases | ClassicLeases
+        try:
+            if not terms.stale_for:
+                found, value = self._found(wire, key)
+                if found:
+                    return value
+            leases = self._leases(wire, key, terms)
+            look = self._turn(leases, key, limit)
+        except OUTAGES as error:
+            self._tolerate(error)
+            self._computed += 1
+            return resolve(compute())
+        if look.step == "serve":
+            return look.value
+        return self._compute(compute, leases)
+
+    def cached(
+        self,
+        ttl: Ttl,
+        *,
+        key: str | Callable[..., Key],
+        stale_for: float | timedelta = 0,
+        lease_ttl: float | timedelta = LEASE_TTL,
+        wait: float | timedelta | None = None,
+    ) -> Decorator:
+        """Return a decorator that passes a function's calls through ``get_or_compute``.
+
+        Example::
+
+            @client.cached(ttl=60, key="user:{user_id}")
+            def load_user(user_id: int) -> dict[str, str]: ...
+
+        Args:
+            ttl: For how long a value is fresh: seconds, a ``timedelta``, or None for ever.
+            key: A ``str.format`` template that names the function's parameters, or a callable that
+                makes the key of a call's arguments. It must tell apart what gives other results.
+            stale_for: As for ``get_or_compute``.
+            lease_ttl: As for ``get_or_compute``.
+            wait: As for ``get_or_compute``.
+
+        Raises:
+            ConfigurationError: The template names what is no parameter.
+        """
+
+        def look_up(name: Key, compute: Compute) -> object:
+            return self.get_or_compute(
+                name, compute, ttl, stale_for=stale_for, lease_ttl=lease_ttl, wait=wait
+            )
+
+        return cached_by(look_up, key_maker(key))
+
+    def _found(self, wire: bytes, key: Key) -> tuple[bool, object]:
+        """Read a value as ``get`` does: the short way of a hit."""
+        deadline = monotonic() + self._timeout
+        item: RawItem | None = self._strict(protocol.get(wire), deadline)
+        if item is None or not (item[0] or item[1]):
+            return False, None
+        return self._reader(key)(item[0], item[1])
+
+    def _reader(self, key: Key) -> Read:
+        def read(data: bytes, flags: int) -> tuple[bool, object]:
+            try:
+                return True, self._loads(data, flags)
+            except UnreadableValue as error:
+                self._skip(error, flags, key)
+                return False, None
+
+        return read
+
+    def _leases(self, wire: bytes, key: Key, terms: Terms) -> MetaLeases | ClassicLeases:
+        traits = self._cluster.traits(monotonic() + self._timeout)
+        kind = MetaLeases if traits.meta else ClassicLeases
+        return kind(self._strict, self._reader(key), wire, terms)
+
+    def _turn(self, leases: MetaLeases | ClassicLeases, key: Key, limit: float) -> Look:
+        """Look until there is a value to serve or a lease to compute under."""
+        end = monotonic() + limit
+        for pause in pauses(random.Random()):
+            look = leases.look(monotonic() + self._timeout)
+            while look.step == "again" and monotonic() < end:
+                look = leases.look(monotonic() + self._timeout)
+            if look.step in ("serve", "compute"):
+                return look
+            if monotonic() + pause > end:
+                break
+            sleep(pause)
+        raise OperationTimeout(
+            f"the value of {key!r} did not come within {limit:g} s: another caller is computing "
+            "it; raise wait, or make compute faster",
+            phase="compute",
+        )
+
+    def _compute(self, compute: Compute, leases: MetaLeases | ClassicLeases) -> object:
+        self._computed += 1
+        try:
+            value = resolve(compute())
+            data, flags = self._dumps(value)
+        except ABANDONED:
+            with suppress(CenoteError):  # what ended the computation matters more
+                leases.release(monotonic() + self._timeout)
+            raise
+        try:
+            leases.store(data, flags, monotonic() + self._timeout)
+        except OUTAGES as error:
+            self._tolerate(error)
+        return value

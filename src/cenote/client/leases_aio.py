@@ -1,0 +1,182 @@
+"""Leases on one key: the steps that ``compute.py`` decides on, carried out on a server.
+
+Strategy: one class for each protocol, with the same three verbs. ``look`` returns what there is to
+do; ``store`` and ``release`` end the lease that ``look`` was given; they change nothing when it is
+no longer held, because each is conditional on the cas that came with it. An object serves one call.
+All requests are sent by the deadline of the verb.
+"""
+
+from __future__ import annotations
+
+from secrets import token_bytes
+
+from cenote import protocol
+from cenote.client.compute import (
+    Found,
+    Look,
+    Read,
+    Terms,
+    found_in,
+    judge_classic,
+    judge_meta,
+    marker_of,
+    time_given_back,
+    time_while_computing,
+)
+from cenote.client.values import LEASE
+from cenote.protocol import STORED, MetaReply, RawItem, Request
+from cenote.runtime.aio import Exchange, monotonic
+
+_AGAIN = Look("again")
+
+
+class AsyncMetaLeases:
+    """Leases by memcached's meta commands.
+
+    Args:
+        request: Sends a request.
+        read: Reads what is stored.
+        key: The wire key.
+        terms: The terms of the lease.
+    """
+
+    def __init__(self, request: Exchange, read: Read, key: bytes, terms: Terms) -> None:
+        self._request = request
+        self._read = read
+        self._key = key
+        self._terms = terms
+        self._won: Found | None = None
+        self._won_at = 0.0
+
+    async def look(self, deadline: float) -> Look:
+        """Read the item; ask for its lease where that is the next step.
+
+        Only a read that does not ask is safe to be sent again. Without ``stale_for`` the caller has
+        done it already, by a plain ``get``.
+        """
+        if self._terms.stale_for:
+            look = await self._judged(b"v f c t k", deadline)
+            if look.step != "take":
+                return look
+        asking = b"v f c t k N%d R%d" % (self._terms.lease, self._terms.stale_for)
+        look = await self._judged(asking, deadline)
+        return _AGAIN if look.step == "take" else look
+
+    async def store(self, data: bytes, flags: int, deadline: float) -> None:
+        """Store the value, unless the key was deleted or written since the lease was given."""
+        if self._won is not None:
+            tokens = b"C%d F%d T%d" % (self._won.cas, flags, self._terms.exptime)
+            await self._request(protocol.meta_set(self._key, data, tokens), deadline)
+
+    async def release(self, deadline: float) -> None:
+        """Let somebody else compute: the lease on a miss goes, an old value is as it was before."""
+        if self._won is None:
+            return
+        tokens = b"C%d" % self._won.cas
+        if not self._won.empty:
+            left = time_given_back(self._won.remaining, monotonic() - self._won_at)
+            tokens += b" I T%d" % left
+        await self._request(protocol.meta_delete(self._key, tokens), deadline)
+
+    async def _judged(self, tokens: bytes, deadline: float) -> Look:
+        reply: MetaReply = await self._request(protocol.meta_get(self._key, tokens), deadline)
+        found = found_in(reply)
+        readable, value = False, None
+        if found is not None and not found.won:
+            readable, value = self._read(found.data, found.flags)
+        step = judge_meta(found, self._terms, readable=readable)
+        if found is not None and step == "compute":
+            await self._hold(found, deadline)
+        elif found is not None and step == "replace":
+            return await self._replace(found, deadline)
+        return Look(step, value)
+
+    async def _hold(self, found: Found, deadline: float) -> None:
+        """Note the lease, and bound the time of the value that is to be replaced."""
+        self._won, self._won_at = found, monotonic()
+        left = time_while_computing(found.remaining, self._terms)
+        if not found.empty and left != found.remaining:
+            await self._request(protocol.touch(self._key, left), deadline)
+
+    async def _replace(self, found: Found, deadline: float) -> Look:
+        """Mark a value that can not be read as stale, so that one asker is given its lease."""
+        tokens = b"I C%d" % found.cas
+        await self._request(protocol.meta_delete(self._key, tokens), deadline)
+        return _AGAIN
+
+
+class AsyncClassicLeases:
+    """Leases by ``add`` and ``cas``, for servers without meta commands.
+
+    Args:
+        request: Sends a request.
+        read: Reads what is stored.
+        key: The wire key.
+        terms: The terms of the lease.
+    """
+
+    def __init__(self, request: Exchange, read: Read, key: bytes, terms: Terms) -> None:
+        self._request = request
+        self._read = read
+        self._key = key
+        self._terms = terms
+        self._marker = marker_of(key)
+        self._token = token_bytes(16)
+        self._won: RawItem | None = None
+
+    async def look(self, deadline: float) -> Look:
+        """Read the item; ask for its lease where that is the next step."""
+        item: RawItem | None = await self._request(protocol.gets(self._key), deadline)
+        readable, value = False, None
+        if item is not None and item[1] != LEASE:
+            readable, value = self._read(item[0], item[1])
+        step = judge_classic(item, readable=readable)
+        if step == "take":
+            claim = protocol.store("add", self._key, self._token, LEASE, self._terms.lease)
+            return await self._claim(claim, deadline)
+        if step == "replace" and item is not None:
+            claim = protocol.cas(self._key, self._token, LEASE, self._terms.lease, item[2])
+            return await self._claim(claim, deadline)
+        if step == "serve" and item is not None and self._terms.stale_for:
+            return await self._serve(item, value, deadline)
+        return Look(step, value)
+
+    async def store(self, data: bytes, flags: int, deadline: float) -> None:
+        """Store the value, unless the key was deleted or written since the lease was given."""
+        if self._won is None:
+            return
+        if self._terms.stale_for:  # the marker first: without it, the value would look due
+            marker = protocol.store("set", self._marker, b"", 0, self._terms.fresh)
+            await self._request(marker, deadline)
+        request = protocol.cas(self._key, data, flags, self._terms.exptime, self._won[2])
+        await self._request(request, deadline)
+
+    async def release(self, deadline: float) -> None:
+        """Let somebody else compute: the lease on a miss goes, an old value stays."""
+        if self._won is None:
+            return
+        _, flags, cas = self._won
+        if flags == LEASE:  # ``cas`` with an exptime in the past is a conditional delete
+            await self._request(protocol.cas(self._key, b"", LEASE, -1, cas), deadline)
+        else:
+            await self._request(protocol.delete(self._marker), deadline)
+
+    async def _claim(self, claim: Request, deadline: float) -> Look:
+        """Put a lease in the place of a miss, or of a value that can not be read."""
+        if await self._request(claim, deadline) is not STORED:
+            return _AGAIN
+        item: RawItem | None = await self._request(protocol.gets(self._key), deadline)
+        if item is None or item[0] != self._token:
+            return _AGAIN
+        self._won = item
+        return Look("compute")
+
+    async def _serve(self, item: RawItem, value: object, deadline: float) -> Look:
+        """Serve the value; compute its successor if it is due and nobody else does."""
+        if await self._request(protocol.get(self._marker), deadline) is not None:
+            return Look("serve", value)
+        claim = protocol.store("add", self._marker, self._token, 0, self._terms.lease)
+        if await self._request(claim, deadline) is not STORED:
+            return Look("serve", value)
+        self._won = item
+        return Look("compute")

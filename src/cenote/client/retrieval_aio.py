@@ -1,0 +1,163 @@
+"""Reading: ``get`` and its kin, one value or many in one round trip.
+
+Strategy: the common case of ``get`` is a straight line. An item with neither bytes nor flags may be
+a lease that ``get_or_compute`` has put there, so it is looked at a second time; nothing else pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cenote import protocol
+from cenote.client.base_aio import AsyncBase
+from cenote.client.keys import AnyKey, Key, listed
+from cenote.client.outcome import Item
+from cenote.client.ttl import Ttl
+from cenote.errors import UnreadableValue
+from cenote.protocol import TOUCHED, RawItem, Request
+from cenote.runtime.aio import monotonic
+
+
+class AsyncRetrieval(AsyncBase):
+    """The commands that read values or change how long they live."""
+
+    async def get(self, key: Key, default: object = None) -> object:
+        """Return the value of ``key``, or ``default`` if there is none.
+
+        Raises:
+            InvalidKey: memcached can not carry the key.
+            CenoteError: The server could not be asked in time (``on_error="raise"``).
+        """
+        deadline = monotonic() + self._timeout
+        wire = self._wire(key)
+        item: RawItem | None = await self._request(protocol.get(wire), deadline)
+        if item is None:
+            return default
+        value, flags, _ = item
+        if not (value or flags) and await self._is_lease(wire, deadline):
+            return default
+        try:
+            return self._loads(value, flags)
+        except UnreadableValue as error:
+            self._skip(error, flags, key)
+            return default
+
+    async def gets(self, key: Key) -> Item | None:
+        """Return the value of ``key`` with its flags and cas token, or None if there is none.
+
+        Raises:
+            InvalidKey: memcached can not carry the key.
+            CenoteError: The server could not be asked in time (``on_error="raise"``).
+        """
+        deadline = monotonic() + self._timeout
+        wire = self._wire(key)
+        item: RawItem | None = await self._request(protocol.gets(wire), deadline)
+        if item is None:
+            return None
+        value, flags, cas = item
+        if not (value or flags) and await self._is_lease(wire, deadline):
+            return None
+        try:
+            return Item(self._loads(value, flags), flags, cas)
+        except UnreadableValue as error:
+            self._skip(error, flags, key)
+            return None
+
+    async def gat(self, key: Key, ttl: Ttl, default: object = None) -> object:
+        """Return the value of ``key`` and give it a new time to live.
+
+        Args:
+            key: The key.
+            ttl: Seconds, a ``timedelta``, or None for never.
+            default: What to return if there is no value.
+
+        Raises:
+            InvalidKey: memcached can not carry the key.
+            InvalidArgument: The TTL is not a time that memcached can count.
+            CenoteError: The server could not be asked in time (``on_error="raise"``).
+        """
+        deadline = monotonic() + self._timeout
+        wire = self._wire(key)
+        request = protocol.gat(wire, self._exptime(ttl))
+        item: RawItem | None = await self._request(request, deadline)
+        if item is None:
+            return default
+        value, flags, _ = item
+        if not (value or flags) and await self._is_lease(wire, deadline):
+            return default
+        try:
+            return self._loads(value, flags)
+        except UnreadableValue as error:
+            self._skip(error, flags, key)
+            return default
+
+    async def touch(self, key: Key, ttl: Ttl) -> bool:
+        """Give ``key`` a new time to live; False if there is no such key.
+
+        Args:
+            key: The key.
+            ttl: Seconds, a ``timedelta``, or None for never.
+
+        Raises:
+            InvalidKey: memcached can not carry the key.
+            InvalidArgument: The TTL is not a time that memcached can count.
+            CenoteError: The server could not be asked in time (``on_error="raise"``).
+        """
+        request = protocol.touch(self._wire(key), self._exptime(ttl))
+        reply: object = await self._request(request, monotonic() + self._timeout)
+        return reply is TOUCHED
+
+    async def get_many(self, keys: Iterable[AnyKey]) -> dict[AnyKey, object]:
+        """Return the values that exist, by their keys as given, in one round trip.
+
+        Raises:
+            InvalidKey: memcached can not carry one of the keys; nothing was sent.
+            InvalidArgument: ``keys`` is a single key.
+            CenoteError: The server could not be asked in time (``on_error="raise"``).
+        """
+        deadline = monotonic() + self._timeout
+        names = listed(keys)
+        if not names:
+            return {}
+        wires = self._wires(names)
+        return await self._many(names, wires, protocol.get_many(wires), deadline)
+
+    async def gat_many(self, keys: Iterable[AnyKey], ttl: Ttl) -> dict[AnyKey, object]:
+        """Return the values that exist and give them a new time to live, in one round trip.
+
+        Args:
+            keys: The keys.
+            ttl: Seconds, a ``timedelta``, or None for never.
+
+        Raises:
+            InvalidKey: memcached can not carry one of the keys; nothing was sent.
+            InvalidArgument: ``keys`` is a single key, or the TTL not a time memcached can count.
+            CenoteError: The server could not be asked in time (``on_error="raise"``).
+        """
+        deadline = monotonic() + self._timeout
+        names = listed(keys)
+        expiry = self._exptime(ttl)
+        if not names:
+            return {}
+        wires = self._wires(names)
+        return await self._many(names, wires, protocol.gat_many(wires, expiry), deadline)
+
+    async def _many(
+        self, names: list[AnyKey], wires: list[bytes], request: Request, deadline: float
+    ) -> dict[AnyKey, object]:
+        found: dict[bytes, RawItem] | None = await self._request(request, deadline)
+        if not found:
+            return {}
+        loads = self._loads
+        values: dict[AnyKey, object] = {}
+        for name, wire in zip(names, wires, strict=True):
+            if wire not in found:
+                continue
+            value, flags, _ = found[wire]
+            if not (value or flags) and await self._is_lease(wire, deadline):
+                continue
+            try:
+                values[name] = loads(value, flags)
+            except UnreadableValue as error:
+                self._skip(error, flags, name)
+        return values

@@ -1,0 +1,145 @@
+# Generated from src/cenote/client/aio.py by tools/unasync.py; do not edit.
+"""The client: memcached over a pool of connections.
+
+Strategy: the constructor spells every option, so that editors, type checkers and readers see them;
+the commands come from one class for each idea. The blocking and the asyncio client are one source.
+"""
+
+from __future__ import annotations
+
+from cenote.client.administration_sync import Administration
+from cenote.client.compute_sync import Computing
+from cenote.client.counting_sync import Counting
+from cenote.client.keys import Key, LongKeys
+from cenote.client.options import DEFAULTS, ClientOptions, OnError, with_url_options
+from cenote.client.retrieval_sync import Retrieval
+from cenote.client.storage_sync import Storage
+from cenote.client.url import DEFAULT_URL, Servers, read_servers
+from cenote.client.values import Serde, SerdeName
+from cenote.connection import ProtocolChoice
+from cenote.pool import Observer, PoolOptions
+from cenote.pool.options import Fairness, OnDown, Order
+
+_POOL = DEFAULTS.pool
+
+
+class Client(
+    Retrieval,
+    Storage,
+    Counting,
+    Computing,
+    Administration,
+):
+    """A memcached client over a pool of connections.
+
+    One client serves all threads of a process, or all tasks of one event loop. It opens on first
+    use, or in ``with``; once closed it stays closed. Every operation ends within ``timeout``.
+    One that is interrupted or cancelled leaves nothing behind; whether the server has carried it
+    out is then not known.
+
+    Args:
+        servers: A URL (``memcached://host:port?timeout=0.5``, ``unix:///path.sock``, ``local://``),
+            ``"host:port"``, ``"/path.sock"`` or a `Server`; one server in this version. Options in
+            a URL take precedence over those given here.
+        timeout: Seconds for an operation: waiting for a connection, connecting, sending, receiving
+            and the one retry, together.
+        connect_timeout: Seconds for one attempt to connect.
+        protocol: ``"auto"`` asks the server whether it knows the meta commands, ``"meta"`` insists
+            on them, ``"classic"`` does without.
+        serde: ``"json"`` stores bytes, str, int and bool natively and dict, list, float and None as
+            JSON; ``"pickle"`` pickles these and anything else; ``"raw"`` takes bytes only; or an
+            object with ``dumps`` and ``loads``.
+        key_prefix: Put before every key.
+        long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
+        on_error: ``"raise"``, or ``"miss"`` to answer an outage as if nothing were stored, and
+            count it (`client_stats`).
+        min_size: Connections kept open once in use.
+        max_size: Connections open at most.
+        max_waiting: Callers that may wait for a connection at a time; None for no limit.
+        fairness: Who gets a connection that becomes free: ``"eventual"``, ``"strict"``,
+            ``"barging"``.
+        fair_after: Seconds after which the caller that has waited longest is served first.
+        order: Which idle connection is used: ``"lifo"`` the newest, ``"fifo"`` the oldest.
+        max_connecting: Connections being opened at a time.
+        backoff_base: Upper bound in seconds of the first delay after a failed connect.
+        backoff_cap: Upper bound in seconds that the delays grow to.
+        on_down: While the server can not be connected to: ``"fail"`` at once, or ``"wait"``.
+        down_after: Failed connects in a row after which that is so.
+        max_idle: Seconds after which connections that were not needed are closed; None for never.
+        max_lifetime: Seconds that a connection lives at most; None for ever.
+        lifetime_jitter: Share of ``max_lifetime`` by which a life may be shorter.
+        max_uses: Operations after which a connection is replaced; None for no limit.
+        check_after: Idle seconds after which a connection is checked before use.
+        keepalive: Seconds between pings of idle connections; None for none.
+        leak_after: Seconds after which a connection that is still held is reported; None for never.
+        histograms: Keep histograms of waiting, use and connecting times.
+        observer: Listens to the pools.
+
+    Raises:
+        ConfigurationError: An option or a server is not valid; the message says what would be.
+    """
+
+    def __init__(
+        self,
+        servers: Servers = DEFAULT_URL,
+        *,
+        timeout: float = DEFAULTS.timeout,
+        connect_timeout: float = _POOL.connect_timeout,
+        protocol: ProtocolChoice = DEFAULTS.protocol,
+        serde: SerdeName | Serde = DEFAULTS.serde,
+        key_prefix: Key = DEFAULTS.key_prefix,
+        long_keys: LongKeys = DEFAULTS.long_keys,
+        on_error: OnError = DEFAULTS.on_error,
+        min_size: int = _POOL.min_size,
+        max_size: int = _POOL.max_size,
+        max_waiting: int | None = _POOL.max_waiting,
+        fairness: Fairness = _POOL.fairness,
+        fair_after: float = _POOL.fair_after,
+        order: Order = _POOL.order,
+        max_connecting: int = _POOL.max_connecting,
+        backoff_base: float = _POOL.backoff_base,
+        backoff_cap: float = _POOL.backoff_cap,
+        on_down: OnDown = _POOL.on_down,
+        down_after: int = _POOL.down_after,
+        max_idle: float | None = _POOL.max_idle,
+        max_lifetime: float | None = _POOL.max_lifetime,
+        lifetime_jitter: float = _POOL.lifetime_jitter,
+        max_uses: int | None = _POOL.max_uses,
+        check_after: float = _POOL.check_after,
+        keepalive: float | None = _POOL.keepalive,
+        leak_after: float | None = _POOL.leak_after,
+        histograms: bool = _POOL.histograms,
+        observer: Observer | None = None,
+    ) -> None:
+        options = ClientOptions(
+            timeout=timeout,
+            protocol=protocol,
+            serde=serde,
+            key_prefix=key_prefix,
+            long_keys=long_keys,
+            on_error=on_error,
+            pool=PoolOptions(
+                connect_timeout=connect_timeout,
+                min_size=min_size,
+                max_size=max_size,
+                max_waiting=max_waiting,
+                fairness=fairness,
+                fair_after=fair_after,
+                order=order,
+                max_connecting=max_connecting,
+                backoff_base=backoff_base,
+                backoff_cap=backoff_cap,
+                on_down=on_down,
+                down_after=down_after,
+                max_idle=max_idle,
+                max_lifetime=max_lifetime,
+                lifetime_jitter=lifetime_jitter,
+                max_uses=max_uses,
+                check_after=check_after,
+                keepalive=keepalive,
+                leak_after=leak_after,
+                histograms=histograms,
+            ),
+        )
+        location = read_servers(servers)
+        super().__init__(location.servers, with_url_options(options, location.options), observer)

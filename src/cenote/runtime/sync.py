@@ -1,0 +1,78 @@
+"""What the client needs of threads, under the names that its asyncio twin has in ``aio.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
+
+from cenote.protocol import Request
+
+if TYPE_CHECKING:
+    from cenote.client.keys import Key
+
+__all__ = [
+    "ABANDONED",
+    "Compute",
+    "Decorator",
+    "Exchange",
+    "Pending",
+    "cached_by",
+    "monotonic",
+    "resolve",
+    "sleep",
+]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+P = ParamSpec("P")
+
+ABANDONED = (Exception, KeyboardInterrupt, SystemExit)
+"""What may end a computation that others wait for: an error, Ctrl-C, or the end of the thread."""
+
+Exchange: TypeAlias = Callable[[Request, float], Any]
+"""Sends a request by a deadline; which type the reply has follows from the request's encoder."""
+
+Compute: TypeAlias = Callable[[], Any]
+"""Makes a value."""
+
+
+class Pending(Generic[T_co]):
+    """A value that is to be awaited: there is no such thing here."""
+
+
+class Decorator(Protocol):
+    """What ``Client.cached`` returns: the function it makes is called like the one it is given."""
+
+    def __call__(self, function: Callable[P, T], /) -> Callable[P, T]:
+        """Return ``function`` with its results cached."""
+        ...
+
+
+def resolve(value: T) -> T:
+    """Return the value: nothing is awaited here."""
+    return value
+
+
+def cached_by(
+    look_up: Callable[[Key, Compute], Any],
+    name_of: Callable[[Callable[..., object]], Callable[..., Key]],
+) -> Decorator:
+    """Return a decorator that passes calls through ``look_up``.
+
+    Args:
+        look_up: Given a key and what computes its value, returns the value.
+        name_of: Given a function, returns what makes the key of a call's arguments.
+    """
+
+    def decorate(function: Callable[..., Any], /) -> Callable[..., Any]:
+        key_of = name_of(function)
+
+        @wraps(function)
+        def cached(*args: object, **kwargs: object) -> object:
+            return look_up(key_of(*args, **kwargs), lambda: function(*args, **kwargs))
+
+        return cached
+
+    return decorate

@@ -1,0 +1,160 @@
+"""Options: from keywords and from URLs, validated alike."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import pytest
+
+from cenote.client.aio import AsyncClient
+from cenote.client.options import DEFAULTS, OPTION_NAMES, ClientOptions, with_url_options
+from cenote.client.sync import Client
+from cenote.errors import ConfigurationError
+from cenote.pool import PoolOptions
+
+
+def from_url(**texts):
+    return with_url_options(ClientOptions(), texts)
+
+
+def test_options_of_a_url_are_read_by_their_type():
+    options = from_url(
+        timeout="0.25",
+        protocol="classic",
+        serde="pickle",
+        key_prefix="app:",
+        long_keys="hash",
+        on_error="miss",
+        max_size="32",
+        max_waiting="None",
+        max_lifetime="none",
+        fair_after="0.5",
+        fairness="strict",
+        histograms="true",
+    )
+    assert options == ClientOptions(
+        timeout=0.25,
+        protocol="classic",
+        serde="pickle",
+        key_prefix="app:",
+        long_keys="hash",
+        on_error="miss",
+        pool=PoolOptions(
+            min_size=1,
+            max_size=32,
+            timeout=0.25,
+            max_waiting=None,
+            max_lifetime=None,
+            fair_after=0.5,
+            fairness="strict",
+            histograms=True,
+            connect_timeout=0.5,
+            on_down="fail",
+            max_idle=300,
+        ),
+    )
+
+
+def test_the_pool_of_a_client_has_its_own_presets():
+    pool = DEFAULTS.pool
+    assert (pool.min_size, pool.max_size, pool.timeout, pool.connect_timeout) == (1, 16, 1.0, 0.5)
+    assert (pool.on_down, pool.max_idle, pool.max_lifetime) == ("fail", 300, 3600)
+
+
+def test_the_timeout_of_a_client_is_the_timeout_of_its_pool():
+    assert ClientOptions(timeout=3.0).pool.timeout == 3.0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("max_sise", "3", "did you mean 'max_size'"),
+        ("colour", "red", "option 'colour' is not known: timeout, protocol"),
+        ("pool", "x", "not known"),
+        ("observer", "x", "not known"),
+        ("password", "x", "not known"),
+        ("max_size", "many", "not an integer"),
+        ("max_size", "0", "integer >= 1"),
+        ("max_size", "1.5", "not an integer"),
+        ("timeout", "soon", "not a number"),
+        ("timeout", "0", "above 0"),
+        ("timeout", "-1", "above 0"),
+        ("timeout", "nan", "above 0"),
+        ("timeout", "inf", "above 0"),
+        ("timeout", "none", "not a number"),
+        ("histograms", "perhaps", "true or false"),
+        ("protocol", "binary", "'auto', 'meta', 'classic'"),
+        ("on_error", "mis", "did you mean 'miss'"),
+        ("long_keys", "x", "'raise', 'hash'"),
+        ("serde", "yaml", "json, pickle, raw"),
+        ("key_prefix", "a b", "key_prefix"),
+        ("fairness", "fair", "eventual"),
+    ],
+)
+def test_a_wrong_option_says_what_would_be_right(name, text, says):
+    with pytest.raises(ConfigurationError, match=says):
+        from_url(**{name: text})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timeout": 0},
+        {"timeout": -1.0},
+        {"timeout": math.nan},
+        {"timeout": math.inf},
+        {"timeout": True},
+        {"timeout": None},
+        {"timeout": "1"},
+        {"max_size": 0},
+        {"min_size": 20},
+        {"min_size": -1},
+        {"connect_timeout": 0},
+        {"protocol": "binary"},
+        {"serde": "yaml"},
+        {"serde": None},
+        {"on_error": "ignore"},
+        {"long_keys": "truncate"},
+        {"key_prefix": "a b"},
+        {"key_prefix": None},
+        {"order": "random"},
+        {"max_idle": 0},
+        {"lifetime_jitter": 1.0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_constructor_refuses_what_a_url_would(kind, wrong):
+    with pytest.raises(ConfigurationError):
+        kind("127.0.0.1:1", **wrong)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_constructors_spell_every_option_with_its_default(kind):
+    """The table of options is the options' own; a constructor may not drift from it."""
+    parameters = inspect.signature(kind.__init__).parameters
+    keywords = {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    assert set(keywords) - {"observer"} == set(OPTION_NAMES)
+    for name in OPTION_NAMES:
+        holder = DEFAULTS if hasattr(DEFAULTS, name) else DEFAULTS.pool
+        assert keywords[name] == getattr(holder, name), name
+        assert f"        {name}: " in (inspect.getdoc(kind) or "").replace("\n    ", "\n        ")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_a_url_says_takes_precedence(kind):
+    client = kind("memcached://127.0.0.1:1?max_size=3", max_size=5, min_size=2)
+    assert client.pools()["127.0.0.1:1"].max_size == 3
+    assert client.pools()["127.0.0.1:1"].min_size == 2
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("servers", ["memcached://a,b", ["a", "b"]])
+def test_several_servers_are_refused_in_this_version(kind, servers):
+    with pytest.raises(ConfigurationError, match="not supported in this version"):
+        kind(servers)

@@ -1,8 +1,9 @@
-"""Strategies for whole conversations: requests, the bytes that answer them, and ways to spoil those."""
+"""Strategies for whole conversations: requests, the bytes that answer them, ways to spoil those."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -94,8 +95,7 @@ def text(draw: st.DrawFn) -> tuple[Encode, bytes]:
     lines = draw(st.lists(st.tuples(words, words), max_size=4))
     if draw(st.booleans()):
         dump = "".join(f"key={name} exp={value}\n" for name, value in lines)
-        encode: Encode = lambda p: p.command("lru_crawler metadump all", multiline=True)  # noqa: E731
-        return encode, dump.encode() + b"END\r\n"
+        return (lambda p: p.command("dump", multiline=True)), dump.encode() + b"END\r\n"
     stats = "".join(f"STAT {name} {value}\r\n" for name, value in lines)
     return (lambda p: p.stats()), stats.encode() + b"END\r\n"
 
@@ -160,28 +160,26 @@ def spoiled(draw: st.DrawFn) -> tuple[list[Encode], bytes]:
     return [encode for encode, _ in conversation], bytes(data)
 
 
-fragments = st.sampled_from(
-    [b"VALUE ", b"VALUE k 0 1\r\nx\r\n", b"END\r\n", b"END", b"k", b" ", b"  ", b"0", b"1", b"-1"]
-    + [b"99999999999", b"18446744073709551616", b"\r\n", b"\n", b"\r", b"STORED\r\n", b"MN\r\n"]
-    + [
-        b"VA 1",
-        b"HD",
-        b"NF O0\r\n",
-        b"NS O1",
-        b"EN\r\n",
-        b"STAT a b\r\n",
-        b"ERROR\r\n",
-        b"ME k a=b",
-    ]
-    + [b"CLIENT_ERROR x\r\n", b"SERVER_ERROR x\r\n", b"CONFIG c 0 2\r\nab\r\n", b"x" * 2050, b"\0"]
-)
+HEADERS = [
+    b"VALUE ",
+    b"VALUE k 0 1\r\nx\r\n",
+    b"CONFIG c 0 2\r\nab\r\n",
+    b"VA 1",
+    b"HD",
+    b"ME k a=",
+]
+NUMBERS = [b"0", b"1", b"-1", b"99999999999", b"18446744073709551616"]
+LINES = [b"END\r\n", b"STORED\r\n", b"MN\r\n", b"EN\r\n", b"NF O0\r\n", b"STAT a b\r\n", b"STAT"]
+ERRORS = [b"ERROR\r\n", b"CLIENT_ERROR x\r\n", b"SERVER_ERROR x\r\n"]
+CRUMBS = [b"END", b"k", b" ", b"  ", b"\r\n", b"\n", b"\r", b"NS O1", b"x" * 2050, b"\0"]
+fragments = st.sampled_from([*HEADERS, *NUMBERS, *LINES, *ERRORS, *CRUMBS])
 garbage = st.lists(st.one_of(fragments, st.binary(max_size=6)), max_size=12).map(b"".join)
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """Cut ``data`` at ``places``, taken modulo its length."""
     marks = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
-    return [data[start:stop] for start, stop in zip(marks, marks[1:], strict=False)]
+    return [data[start:stop] for start, stop in pairwise(marks)]
 
 
 def plain(reply: Any) -> Any:

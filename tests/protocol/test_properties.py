@@ -147,7 +147,7 @@ def _any_call(codec, parser, source, alphabet):
             lambda: codec.gets_many([b"k", b"E"]),
             lambda: codec.meta_get(b"k", b"v k O1"),
             lambda: codec.set_many([(b"k", b"", 0)] * 3, 0, meta=True),
-            lambda: codec.stats(),
+            codec.stats,
             lambda: codec.config_get("c"),
             lambda: codec.incr(b"k", 1),
         )

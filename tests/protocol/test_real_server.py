@@ -68,7 +68,7 @@ def test_the_longest_keys_fill_their_lines(codec, wire):
     wire.ask(codec.set_many([(key, b"v", 0) for key in keys], 0, meta=False))
     for request in (codec.get_many(keys), codec.gat_many(keys, 60)):
         assert request.count > 1
-        assert wire.ask(request) == [{key: (b"v", 0, 0) for key in keys}]
+        assert wire.ask(request) == [dict.fromkeys(keys, (b"v", 0, 0))]
 
 
 def test_a_value_comes_back_bit_for_bit(codec, wire):

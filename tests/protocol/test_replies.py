@@ -281,7 +281,8 @@ def test_statistics_may_be_none(codec, answer, line):
 
 
 @pytest.mark.parametrize(
-    "data", [b"STATS a b\r\n", b"STAT a b\r\nRESET\r\n", b"STAT a b\r\nOK\r\n"]
+    "data",
+    [b"STATS a b\r\n", b"STAT a b\r\nRESET\r\n", b"STAT a b\r\nOK\r\n", b"STAT\r\n", b"STAT \r\n"],
 )
 def test_statistics_hold_nothing_else(codec, data):
     refused(codec, codec.stats(), data)

@@ -1,8 +1,8 @@
 """Replies that put a naive client out of step, as scripted bytes: who would believe the next line?
 
-Each case sends one request with a ``get`` right behind it, and feeds what servers of several versions
-answer. Either the conversation stays in step, and the get has its own answer; or it is at its end, and
-the get has none. What no case may do is to answer the get with a line that was meant for another.
+Each case sends one request with a ``get`` right behind it, and feeds what servers of several
+versions answer. Either the conversation stays in step, and the get has its own answer; or it is at
+its end, and the get has none. What no case may do is to answer the get with another's line.
 """
 
 from __future__ import annotations

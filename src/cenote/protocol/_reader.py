@@ -223,8 +223,9 @@ class ReplyReader:
     def _stats_line(self, head: Request, line: bytes) -> Progress:
         if line == b"END":
             return dict(_name_and_text(stat) for stat in self._lines)
-        if line.partition(b" ")[0] in _STAT_WORDS:
-            self._lines.append(line)
+        word, _, name_and_text = line.partition(b" ")
+        if word in _STAT_WORDS and name_and_text:
+            self._lines.append(name_and_text)
             return MORE
         if line in (b"RESET", b"OK") and not self._lines:
             return {}
@@ -359,42 +360,25 @@ class ReplyReader:
     # Which handler reads which kind.
 
     _LINE_HANDLERS: ClassVar[dict[int, Callable[[ReplyReader, Request, bytes], Progress]]] = {
-        g.GET: _item_line,
-        g.GETS: _item_line,
-        g.GET_MANY: _items_line,
-        g.GETS_MANY: _items_line,
-        g.STORE: _status_line,
-        g.CAS: _status_line,
-        g.DELETE: _status_line,
-        g.TOUCH: _status_line,
-        g.OK_LINE: _status_line,
+        **dict.fromkeys((g.GET, g.GETS), _item_line),
+        **dict.fromkeys((g.GET_MANY, g.GETS_MANY), _items_line),
+        **dict.fromkeys(g.STATUSES, _status_line),
         g.NUMBER: _number_line,
         g.VERSION: _version_line,
         g.STATS: _stats_line,
         g.CONFIG: _config_line,
         g.LINE: _any_line,
         g.LINES: _text_line,
-        g.META_GET: _meta_line,
-        g.META_VALUE: _meta_line,
-        g.META_SET: _meta_line,
-        g.META_DELETE: _meta_line,
-        g.META_ARITHMETIC: _meta_line,
-        g.META_NUMBER: _meta_line,
+        **dict.fromkeys(g.META_CODES, _meta_line),
         g.META_DEBUG: _debug_line,
-        g.META_NOOP: _meta_line,
-        g.SETS: _batch_line,
-        g.DELETES: _batch_line,
-        g.QUIET_SETS: _quiet_line,
-        g.QUIET: _quiet_line,
+        **dict.fromkeys((g.SETS, g.DELETES), _batch_line),
+        **dict.fromkeys((g.QUIET_SETS, g.QUIET), _quiet_line),
     }
     _BLOCK_HANDLERS: ClassVar[dict[int, Callable[[ReplyReader, bytes], Progress]]] = {
-        g.GET: _item_block,
-        g.GETS: _item_block,
-        g.GET_MANY: _items_block,
-        g.GETS_MANY: _items_block,
+        **dict.fromkeys((g.GET, g.GETS), _item_block),
+        **dict.fromkeys((g.GET_MANY, g.GETS_MANY), _items_block),
+        **dict.fromkeys((g.META_VALUE, g.META_NUMBER), _meta_block),
         g.CONFIG: _config_block,
-        g.META_VALUE: _meta_block,
-        g.META_NUMBER: _meta_block,
     }
 
 
@@ -403,5 +387,5 @@ def _text(data: bytes) -> str:
 
 
 def _name_and_text(stat: bytes) -> tuple[str, str]:
-    _, name, *text = stat.split(b" ", 2)
-    return _text(name), _text(text[0]) if text else ""
+    name, _, text = stat.partition(b" ")
+    return _text(name), _text(text)

@@ -17,9 +17,9 @@ The blocking exchange, in C terms:
 
 `parse` takes bytes until one reply is complete or all are taken (then `used` is `n`). If `used` is
 less, what is left belongs to the next pending request: parse it as well. With nothing pending that
-raises ProtocolError, which *is* the check that nothing came unasked, so never drop it. An error reply
-is returned, as an instance of CenoteError; look at `is_usable` after one, and if that is False, drop
-what is left, and the connection.
+raises ProtocolError, which *is* the check that nothing came unasked, so never drop it. An error
+reply is returned, as an instance of CenoteError; look at `is_usable` after one, and if that is
+False, drop what is left, and the connection.
 
 At the end of the stream: `parser.eof()`. All of these need the GIL, and one caller at a time.
 Between two conversations (`is_clean()`) a parser holds no buffer.

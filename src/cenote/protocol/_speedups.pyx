@@ -3,8 +3,8 @@
 
 Strategy: what every request passes through is done here in C, with one allocation a request and one
 a value; what is rare (error lines, statistics, admin commands, refusals of arguments) is asked of
-the pure modules, which both twins share. `_parser` and `_reader` state the rules of reading: this one
-follows them step by step, and a differential test holds it to that.
+the pure modules, which both twins share. `_parser` and `_reader` state the rules of reading: this
+one follows them step by step, and a differential test holds it to that.
 
 Pointers into a segment never outlive the call they were given to.
 """

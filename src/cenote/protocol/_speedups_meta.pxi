@@ -27,17 +27,17 @@ cdef bint scan_flags(bytes flags, MetaFlags *asked) noexcept:
         token = p
         while p < end and <unsigned char>p[0] > 32 and p[0] != 127:
             p += 1
-        if p == token or <unsigned char>token[0] > 126 or token[0] == 113:  # q
+        if p == token or <unsigned char>token[0] > 126 or token[0] == c'q':
             return False
         if token[0] >= 64:
             asked.letters |= <uint64_t>1 << (token[0] - 64)
-        if token[0] == 79:  # O
+        if token[0] == c'O':
             asked.opaque = token + 1
             asked.opaque_length = p - token - 1
-        elif token[0] == 77:  # M
+        elif token[0] == c'M':
             asked.mode = token + 1
             asked.mode_length = p - token - 1
-        if p < end and (p[0] != 32 or p + 1 == end):
+        if p < end and (p[0] != c' ' or p + 1 == end):
             return False
         p += 1
     return True
@@ -65,9 +65,9 @@ cdef Request meta_request(
     cdef Request request = make(payload, kind, key, False, "")
     if asked.opaque != NULL:
         request.opaque = PyBytes_FromStringAndSize(asked.opaque, asked.opaque_length)
-    if has(asked, 107):  # k
+    if has(asked, c'k'):
         request.echo |= ECHO_KEY
-    if has(asked, 98):  # b
+    if has(asked, c'b'):
         request.echo |= ECHO_BASE64
     return request
 
@@ -77,22 +77,22 @@ cdef bint is_plain_set(const MetaFlags *asked) noexcept:
     if asked.mode_length == 0:
         return True
     if asked.mode_length == 1:
-        return asked.mode[0] == 83 or asked.mode[0] == 115  # S, s
+        return asked.mode[0] == c'S' or asked.mode[0] == c's'
     return asked.mode_length == 3 and memcmp(asked.mode, b"set", 3) == 0
 
 
 cdef bint is_conditional(const MetaFlags *asked) noexcept:
     """Tell whether the outcome depends on the item's cas, or changes it for those who wait."""
-    return has(asked, 67) or has(asked, 73)  # C, I
+    return has(asked, c'C') or has(asked, c'I')
 
 
 def meta_get(bytes key not None, bytes flags not None=b""):
     """Send `mg`: `MetaReply` with `VA`, `HD` or `EN`."""
     cdef MetaFlags asked
     cdef Request request = meta_request("mg ", key, None, flags, META_GET, &asked)
-    if has(&asked, 118):  # v
+    if has(&asked, c'v'):
         request.kind = META_VALUE
-    request.idempotent = not has(&asked, 78) and not has(&asked, 82)  # N, R
+    request.idempotent = not has(&asked, c'N') and not has(&asked, c'R')
     request.verb = "mg"
     return request
 
@@ -119,7 +119,7 @@ def meta_arithmetic(bytes key not None, bytes flags not None=b""):
     """Send `ma`: `MetaReply` with `VA`, `HD`, `NF`, `NS` or `EX`."""
     cdef MetaFlags asked
     cdef Request request = meta_request("ma ", key, None, flags, META_ARITHMETIC, &asked)
-    if has(&asked, 118):  # v
+    if has(&asked, c'v'):
         request.kind = META_NUMBER
     request.verb = "ma"
     return request

@@ -73,20 +73,20 @@ cdef inline char *put_number(char *p, uint64_t number) noexcept nogil:
     p = end
     while number >= 10:
         p -= 1
-        p[0] = 48 + <char>(number % 10)
+        p[0] = c'0' + <char>(number % 10)
         number //= 10
-    (p - 1)[0] = 48 + <char>number
+    (p - 1)[0] = c'0' + <char>number
     return end
 
 
 cdef inline char *put_signed(char *p, int64_t number) noexcept nogil:
     if number >= 0:
         return put_number(p, <uint64_t>number)
-    p[0] = 45  # -
+    p[0] = c'-'
     return put_number(p + 1, <uint64_t>-number)
 
 
 cdef inline char *put_crlf(char *p) noexcept nogil:
-    p[0] = 13
-    p[1] = 10
+    p[0] = c'\r'
+    p[1] = c'\n'
     return p + 2

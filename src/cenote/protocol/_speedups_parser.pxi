@@ -224,7 +224,7 @@ cdef class ReplyParser(ReplyReader):
         cdef const char *line = data + position[0]
         cdef Py_ssize_t limit = line_limit(self.head.kind)
         cdef Py_ssize_t length = min(size - position[0], limit - self.carried)
-        cdef const char *stop = <const char *>memchr(line, 10, length)
+        cdef const char *stop = <const char *>memchr(line, c'\n', length)
         cdef object reply
         if stop == NULL:
             self.keep(line, length)
@@ -237,7 +237,7 @@ cdef class ReplyParser(ReplyReader):
         if self.carried:
             self.keep(line, length)
             line, length = self.carry, self.carried
-        if length > 1 and line[length - 2] == 13:
+        if length > 1 and line[length - 2] == c'\r':
             length -= 2
         elif self.head.kind == LINES:  # memcached ends the lines of its dumps by LF alone
             length -= 1
@@ -271,7 +271,7 @@ cdef class ReplyParser(ReplyReader):
         cdef const char *start = data + position[0]
         cdef Py_ssize_t length = size - position[0], room
         if not self.filled and self.next != NEXT_LF and length >= self.due + 2:
-            if start[self.due] == 13 and start[self.due + 1] == 10:
+            if start[self.due] == c'\r' and start[self.due + 1] == c'\n':
                 position[0] += self.due + 2
                 return self.end_block(PyBytes_FromStringAndSize(start, self.due))
         if self.next == NEXT_BLOCK:

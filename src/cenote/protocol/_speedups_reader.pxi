@@ -12,8 +12,8 @@ cdef const char *read_number(const char *p, const char *end, int most, uint64_t 
     """Read one to `most` digits; return the place behind them, NULL if there is no such number."""
     cdef const char *start = p
     cdef uint64_t total = 0, digit
-    while p < end and 48 <= p[0] <= 57:
-        digit = p[0] - 48
+    while p < end and c'0' <= p[0] <= c'9':
+        digit = p[0] - c'0'
         if total > (UINT64_MAX - digit) // 10:
             return NULL
         total = total * 10 + digit
@@ -26,7 +26,7 @@ cdef inline const char *read_field(
     const char *p, const char *end, int most, uint64_t *number
 ) noexcept:
     """Read a space and a number."""
-    if p == NULL or p >= end or p[0] != 32:
+    if p == NULL or p >= end or p[0] != c' ':
         return NULL
     return read_number(p + 1, end, most, number)
 
@@ -60,25 +60,25 @@ cdef object status_of(int kind, const char *line, Py_ssize_t length):
 
 cdef str code_of(int kind, const char *line, Py_ssize_t length):
     """Return the return code that begins a line, or None if this kind does not allow it."""
-    if length < 2 or (length > 2 and line[2] != 32):
+    if length < 2 or (length > 2 and line[2] != c' '):
         return None
-    if line[0] == 86 and line[1] == 65:  # VA
+    if line[0] == c'V' and line[1] == c'A':
         return "VA" if kind == META_VALUE or kind == META_NUMBER else None
-    if line[0] == 72 and line[1] == 68:  # HD
+    if line[0] == c'H' and line[1] == c'D':
         if kind == META_GET or kind == META_SET or kind == META_DELETE or kind == META_ARITHMETIC:
             return "HD"
         return None
-    if line[0] == 69 and line[1] == 78:  # EN
+    if line[0] == c'E' and line[1] == c'N':
         return "EN" if kind == META_GET or kind == META_VALUE else None
-    if line[0] == 77 and line[1] == 78:  # MN
+    if line[0] == c'M' and line[1] == c'N':
         return "MN" if kind == META_NOOP else None
     if kind == META_GET or kind == META_VALUE or kind == META_NOOP:
         return None
-    if line[0] == 78 and line[1] == 70:  # NF
+    if line[0] == c'N' and line[1] == c'F':
         return "NF"
-    if line[0] == 69 and line[1] == 88:  # EX
+    if line[0] == c'E' and line[1] == c'X':
         return "EX"
-    if line[0] == 78 and line[1] == 83:  # NS
+    if line[0] == c'N' and line[1] == c'S':
         return None if kind == META_DELETE else "NS"
     return None
 
@@ -213,7 +213,7 @@ cdef class ReplyReader:
     cdef int value_line(self, const char *line, Py_ssize_t length, bint with_cas) except -1:
         cdef const char *key = line + 6
         cdef const char *end = line + length
-        cdef const char *p = <const char *>memchr(key, 32, length - 6)
+        cdef const char *p = <const char *>memchr(key, c' ', length - 6)
         cdef Py_ssize_t key_length = p - key
         cdef uint64_t size = 0
         self.item_cas = 0
@@ -232,8 +232,8 @@ cdef class ReplyReader:
     cdef bytes asked_key(self, const char *key, Py_ssize_t length):
         """Return the key that was asked for in these bytes, or None.
 
-        Items come in the order of the keys, some missing, as a rule: each is looked for onwards from
-        the last. Once that fails, all keys are looked up in a dict.
+        Items come in the order of the keys, some missing, as a rule: each is looked for onwards
+        from the last. Once that fails, all keys are looked up in a dict.
         """
         cdef bytes asked = self.head.key
         cdef tuple keys = self.head.keys
@@ -278,7 +278,7 @@ cdef class ReplyReader:
 
     cdef object number_line(self, const char *line, Py_ssize_t length):
         cdef uint64_t number = 0
-        if length and 48 <= line[0] <= 57:
+        if length and c'0' <= line[0] <= c'9':
             if read_number(line, line + length, 20, &number) != line + length:
                 raise self.unexpected(line, length)
             return number
@@ -296,7 +296,7 @@ cdef class ReplyReader:
             return self.refusal(line, length)
         if with_block:
             p = read_field(p, end, 10, &size)
-            if p == NULL or (p < end and p[0] != 32):
+            if p == NULL or (p < end and p[0] != c' '):
                 raise self.unexpected(line, length)
         cdef dict flags = self.meta_flags(p, end, line)
         self.check_echo(status == "EN", flags, line, length)
@@ -311,12 +311,12 @@ cdef class ReplyReader:
         """Read the returned flags from `p`, each behind a space; one more may end the line."""
         cdef dict flags = {}
         cdef const char *token
-        if end > p and (end - 1)[0] == 32:
+        if end > p and (end - 1)[0] == c' ':
             end -= 1
         while p < end:
             p += 1
             token = p
-            while p < end and p[0] != 32:
+            while p < end and p[0] != c' ':
                 p += 1
             if p == token:
                 raise self.unexpected(line, end - line)
@@ -361,7 +361,7 @@ cdef class ReplyReader:
             self.partial = BatchReply()
         if same(line, length, "MN", 2):
             return self.partial
-        code = line[:2] if length == 2 or length > 2 and line[2] == 32 else b""
+        code = line[:2] if length == 2 or length > 2 and line[2] == c' ' else b""
         if code == b"HD":
             self.batch_index(line, length)
             return MORE
@@ -369,8 +369,9 @@ cdef class ReplyReader:
         if status is not None:
             self.partial.failures[self.batch_index(line, length)] = status
             return MORE
-        error = self.refusal(line, length)
-        if same(line, length, "ERROR", 5):  # the server may not know the fence either
+        cdef bint unknown = same(line, length, "ERROR", 5)
+        error = self.refusal(line, length)  # which may free the line
+        if unknown:  # the server may not know the fence either
             self.distrust()
         self.partial.unplaced.append(error)
         return MORE if self.is_usable else error

@@ -71,7 +71,6 @@ META_CODES: Final[dict[int, frozenset[str]]] = {
     META_DELETE: frozenset({"HD", "NF", "EX"}),
     META_ARITHMETIC: frozenset({"HD", "NF", "NS", "EX"}),
     META_NUMBER: frozenset({"VA", "NF", "NS", "EX"}),
-    META_DEBUG: frozenset({"ME", "EN"}),
     META_NOOP: frozenset({"MN"}),
 }
 """Return codes: those each kind of meta command allows."""

@@ -54,6 +54,11 @@ def test_memcached_itself_is_needed_for_local_only(
     assert finding.remedy == "apt install memcached"
 
 
+def test_without_memcached_itself_local_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CENOTE_MEMCACHED", "no-such-memcached")
+    assert [finding.about for finding in doctor.examine("local://")][-1] == "memcached"
+
+
 def test_an_extension_that_was_not_built_is_a_note_with_the_command_that_builds_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,6 +7,7 @@ import click
 import cenote
 from cenote.cli.demo.command import demo
 from cenote.cli.doctor import doctor
+from cenote.cli.failures import one_line
 from cenote.cli.items import delete, get, set_
 from cenote.cli.options import FAILED
 from cenote.cli.servers import ping, stats
@@ -26,7 +27,7 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(ctx)
         except cenote.CenoteError as error:
-            raise Failed(str(error) or type(error).__name__) from error
+            raise Failed(one_line(error)) from error
 
 
 @click.group(

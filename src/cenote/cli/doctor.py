@@ -26,6 +26,7 @@ from rich.text import Text
 import cenote
 from cenote._implementation import use_compiled
 from cenote._server_process import memcached_binary
+from cenote.cli.failures import one_line
 from cenote.cli.options import NOT_FOUND, client_of, json_option
 from cenote.client.url import read_servers
 from cenote.cluster.server import LOCAL
@@ -40,6 +41,7 @@ EXTENSIONS = (
     "cenote.pool._fast_c",
     "cenote.pool._fast_aio_c",
 )
+_START_ONE = "start one there (memcached -l 127.0.0.1 -p 11211), or name another with --url"
 _MARKS = {"fine": ("ok", "green"), "note": ("note", "yellow"), "missing": ("MISSING", "bold red")}
 
 
@@ -92,8 +94,10 @@ def examine(url: str) -> Iterator[Finding]:
     for module in EXTENSIONS:
         yield _extension(module)
     yield _optional("uvloop", "a faster event loop for asyncio")
-    yield _binary(needed=read_servers(url).servers[0] is LOCAL)
-    yield _server(url)
+    binary = _binary(needed=read_servers(url).servers[0] is LOCAL)
+    yield binary
+    if binary.state != "missing":
+        yield _server(url)
 
 
 def _extension(module: str) -> Finding:
@@ -134,7 +138,7 @@ def _server(url: str) -> Finding:
     try:
         return Finding("server", "fine", _answer_of(url))
     except (CenoteError, OSError) as error:
-        return Finding("server", "missing", f"{url}: {error}", _how_to_get_a_server(url))
+        return Finding("server", "missing", f"{url}: {one_line(error)}", _START_ONE)
 
 
 def _answer_of(url: str) -> str:
@@ -148,13 +152,6 @@ def _answer_of(url: str) -> str:
     connection.close()
     commands = "meta" if connection.traits.meta else "classic"
     return f"{url}: memcached {release}, {commands} commands, {seconds * 1e3:.2f} ms a round trip"
-
-
-def _how_to_get_a_server(url: str) -> str:
-    server = read_servers(url).servers[0]
-    if server is LOCAL:
-        return "apt install memcached"
-    return "start one there (memcached -l 127.0.0.1 -p 11211), or name another with --url"
 
 
 def _show(console: Console, findings: list[Finding]) -> None:

@@ -84,6 +84,7 @@ class Phase(Protocol):
 
     def run(self, setting: Setting, workload: Workload, board: Board) -> Connections:
         """Let the workers look users up until ``board.stopped``."""
+        ...
 
 
 class ConnectionPerRequest:
@@ -236,14 +237,14 @@ class _Connecting:
     def connect(self, timeout: float) -> Connection:
         return connect(self.address, protocol="classic", timeout=timeout)
 
-    def close(self, connection: Connection) -> None:
-        connection.close()
+    def close(self, resource: Connection) -> None:
+        resource.close()
 
-    def is_alive(self, connection: Connection) -> bool:
-        return connection.is_alive()
+    def is_alive(self, resource: Connection) -> bool:
+        return resource.is_alive()
 
-    def is_clean(self, connection: Connection) -> bool:
-        return connection.clean
+    def is_clean(self, resource: Connection) -> bool:
+        return resource.clean
 
 
 # Workers.

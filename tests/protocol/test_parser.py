@@ -95,9 +95,10 @@ def test_what_was_fed_may_be_overwritten(codec, parser):
     assert parser.feed(HIT[15:]) == [RAW]
 
 
-def test_only_buffers_can_be_fed(parser):
+@pytest.mark.parametrize("data", ["END\r\n", 5, None])
+def test_only_buffers_can_be_fed(parser, data):
     with pytest.raises(TypeError):
-        parser.feed("END\r\n")
+        parser.feed(data)
 
 
 # Unasked bytes, and the end of trust.

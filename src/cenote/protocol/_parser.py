@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from cenote.errors import ConnectionLost, ProtocolError
 from cenote.protocol import grammar as g
-from cenote.protocol._reader import More, ReplyReader
+from cenote.protocol._reader import EXCERPT, More, ReplyReader
 
 if TYPE_CHECKING:
     from cenote.protocol._request import Request
@@ -106,12 +106,12 @@ class ReplyParser(ReplyReader):
                 believed, nor anything later.
         """
         if type(data) is not bytes:
-            data = bytes(data)
+            data = bytes(memoryview(data))
         replies: list[Reply] = []
         position, size = 0, len(data)
         while position < size:
             if not self._usable or not self._queue:
-                raise self._unasked(data[position:])
+                raise self._unasked(data[position : position + EXCERPT])
             position = self._step(data, position, replies)
             if replies and not self._usable:
                 break

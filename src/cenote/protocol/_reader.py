@@ -33,7 +33,7 @@ _VALUE_LINE: Final = re.compile(rb"VALUE ([^ ]+) ([0-9]{1,20}) ([0-9]{1,10})(?: 
 _CONFIG_LINE: Final = re.compile(rb"CONFIG ([^ ]+) ([0-9]{1,10}) ([0-9]{1,10})")
 _DIGITS: Final = re.compile(rb"[0-9]{1,20}")
 _INDEX: Final = re.compile(rb"[0-9]{1,9}")
-_EXCERPT: Final = 60
+EXCERPT: Final = 60  # bytes of a broken reply that an error shows
 _STAT_WORDS: Final = frozenset({b"STAT", b"ITEM", b"PREFIX"})
 
 
@@ -97,7 +97,7 @@ class ReplyReader:
     def _broken(self, what: str, excerpt: bytes) -> ProtocolError:
         self._distrust()
         return ProtocolError(
-            f"{self._verb}: the server sent {what}: {excerpt[:_EXCERPT]!r}; "
+            f"{self._verb}: the server sent {what}: {excerpt[:EXCERPT]!r}; "
             "this connection can not be used any more"
         )
 

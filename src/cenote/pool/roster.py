@@ -68,6 +68,11 @@ class Roster(Generic[T]):
         self._refs[entry.serial] = weakref.ref(entry)
         self.created += 1
 
+    def revive(self, entry: Entry[T]) -> None:
+        """Keep an entry that its finalizer has saved: the collector clears weak references first."""
+        if entry.serial in self._refs:
+            self._refs[entry.serial] = weakref.ref(entry)
+
     def depart(self, entry: Entry[T], reason: Reason | None) -> None:
         """Strike an entry; ``None``: it was detached."""
         self.closing.discard(entry.serial)

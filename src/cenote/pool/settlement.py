@@ -128,6 +128,8 @@ class Settlement(PoolState[T]):
     def _grow(self, now: float) -> None:
         while self._may_connect(now) and self.wanted > self.connecting:
             self.connect(now)
+        if now < self.backoff.retry_at < self.due and self.wanted > self.connecting:
+            self.due = self.backoff.retry_at
 
     def _post(self, now: float) -> None:
         head, stack = self.waiters.head, self.stack

@@ -1,0 +1,36 @@
+"""Mistakes of the core that random sequences of calls brought to light, each at its shortest."""
+
+from __future__ import annotations
+
+import gc
+
+from cenote.pool.actions import Connect
+from tests.pool.links import HandDriven, Trouble
+
+
+def test_a_newcomer_in_the_back_off_is_remembered_when_it_ends() -> None:
+    """Nobody waited when the last tick computed the next: the newcomer brings it forward."""
+    driven = HandDriven(backoff_base=0.5)
+    core, given_up = driven.core, driven.ask()
+    (connect,) = driven.pending(Connect)
+    core.connect_failed(connect, Trouble("refused"), driven.now)
+    driven.timed_out(given_up)
+    core.tick(driven.now)
+    driven.ask()
+    assert core.due <= core.backoff.retry_at
+    driven.now = core.backoff.retry_at
+    core.tick(driven.now)
+    assert driven.connect_all() == 1
+
+
+def test_a_lease_lost_in_a_reference_cycle_does_not_make_counters_shrink() -> None:
+    """The collector clears weak references before finalizers run: the roster renews its own."""
+    driven = HandDriven()
+    entry = driven.lease()
+    assert driven.core.snapshot(driven.now).acquired == 1
+    driven.core.woken.clear()  # the ticket it was granted to
+    entry.holder = [entry]
+    del entry
+    gc.collect()
+    stats = driven.core.snapshot(driven.now)
+    assert (stats.acquired, stats.lost, stats.released) == (1, 1, 0)

@@ -96,7 +96,7 @@ def test_both_twins_read_a_conversation_alike(conversation, places):
 
 
 @both
-@settings(max_examples=800)
+@settings(max_examples=500)
 @given(conversation=spoiled(), places=places)
 def test_both_twins_read_a_spoiled_conversation_alike(conversation, places):
     encoders, data = conversation
@@ -106,7 +106,7 @@ def test_both_twins_read_a_spoiled_conversation_alike(conversation, places):
 
 
 @both
-@settings(max_examples=800)
+@settings(max_examples=500)
 @given(conversation=conversations, data=garbage, places=places)
 def test_both_twins_read_garbage_alike(conversation, data, places):
     encoders = [encode for encode, _ in conversation]

@@ -8,13 +8,13 @@ import platform
 import subprocess
 from pathlib import Path
 
-from bench.adapters import PEERS, installed
+from bench.adapters import DISTRIBUTIONS, installed
 from cenote import __version__, implementation
 from cenote._server_process import memcached_binary
 
 
 def environment() -> dict[str, object]:
-    versions = {module: installed(module) for module, name in PEERS.items() if name}
+    versions = {what: installed(name) for what, name in DISTRIBUTIONS.items()}
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "cpu": _cpu(),

@@ -7,7 +7,7 @@ the process that measures it, and only if it is installed; one that is not is re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
@@ -26,8 +26,12 @@ PEERS: dict[str, str | None] = {
     "sqlalchemy": "SQLAlchemy",
     "stdlib_queues": None,
 }
+# What versions are reported of, and what is reported as absent.
+DISTRIBUTIONS = {module: name for module, name in PEERS.items() if name} | {"uvloop": "uvloop"}
 
 PURE = {"CENOTE_IMPL": "native"}
+ON_UVLOOP = {"BENCH_LOOP": "uvloop"}
+ALSO_ON_UVLOOP = ("cenote", "emcache autobatching")
 
 
 @dataclass(frozen=True)
@@ -40,28 +44,40 @@ class Contender:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def installed(module: str) -> str | None:
-    """Return the version of what an adapter needs, or None when it is not installed."""
-    distribution = PEERS[module]
+def installed(distribution: str) -> str | None:
+    """Return the version of a distribution, or None when it is not installed."""
     try:
-        return version(distribution) if distribution else "of this Python"
+        return version(distribution)
     except PackageNotFoundError:
         return None
 
 
 def absent() -> dict[str, str]:
-    """Return the peers that are not installed, by module, with the name to install them by."""
-    return {module: name for module, name in PEERS.items() if name and not installed(module)}
+    """Return what is not installed, with the name to install it by."""
+    return {what: name for what, name in DISTRIBUTIONS.items() if not installed(name)}
 
 
 def contenders(group: str) -> list[Contender]:
     """Return who takes part in a group, cenote first, its pure build second."""
-    found = []
-    for module in PEERS:
-        if installed(module) is None:
-            continue
-        names = import_module(f"bench.adapters.{module}").CONTENDERS.get(group, ())
-        found += [Contender(name, module, name) for name in names]
-        if module == "cenote":
-            found += [Contender(f"{name} (pure)", module, name, PURE) for name in names]
+    missing = absent()
+    found = [
+        contender
+        for module in PEERS
+        if module not in missing
+        for contender in _of_module(module, group)
+    ]
+    if group == "tasks" and "uvloop" not in missing:
+        found += [
+            replace(contender, name=f"{contender.name} (uvloop)", environment=ON_UVLOOP)
+            for contender in found
+            if contender.name in ALSO_ON_UVLOOP
+        ]
+    return found
+
+
+def _of_module(module: str, group: str) -> list[Contender]:
+    names = import_module(f"bench.adapters.{module}").CONTENDERS.get(group, ())
+    found = [Contender(name, module, name) for name in names]
+    if module == "cenote":
+        found += [Contender(f"{name} (pure)", module, name, PURE) for name in names]
     return found

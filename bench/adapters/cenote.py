@@ -7,6 +7,8 @@ too (leak detection, which remembers where each lease was borrowed, and histogra
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import cenote
 from bench.adapters.verbs import AsyncVerbs, Checkout, Place, Verbs
 
@@ -110,8 +112,8 @@ def fair(size: int) -> Checkout:
     return Checkout(pool.acquire, pool.release)
 
 
-def idle(place: Place, count: int) -> list[object]:
-    """Return a client with ``count`` idle connections, each of which has made a request."""
+def idle(place: Place, count: int, closing: ExitStack) -> None:
+    """Have a client with ``count`` idle connections, each of which has made a request."""
     mc = cenote.Client(
         f"{place.host}:{place.port}",
         min_size=count,
@@ -121,12 +123,12 @@ def idle(place: Place, count: int) -> list[object]:
         timeout=60.0,
         connect_timeout=10.0,
     )
+    closing.callback(mc.close)
     mc.open()
     for _ in range(count):
         mc.get("bench:idle")
     (stats,) = mc.pools().values()
     assert stats.idle == count, stats
-    return [mc]
 
 
 CONTENDERS = {

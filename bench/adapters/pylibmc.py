@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pylibmc
 
 from bench.adapters.verbs import Checkout, Place, Verbs
@@ -80,13 +82,13 @@ def fair_client_pool(size: int) -> Checkout:
     return Checkout(pool.get, pool.put)
 
 
-def idle(place: Place, count: int) -> list[object]:
-    """Return ``count`` clients that have each made a request; a pool adds a list slot to each."""
+def idle(place: Place, count: int, closing: ExitStack) -> None:
+    """Have ``count`` clients that have each made a request; a pool adds a list slot to each."""
     master = connected(place)
-    clients = [master.clone() for _ in range(count)]
-    for mc in clients:
+    for _ in range(count):
+        mc = master.clone()
+        closing.callback(mc.disconnect_all)
         mc.get("bench:idle")
-    return clients
 
 
 CONTENDERS = {

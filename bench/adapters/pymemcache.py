@@ -6,6 +6,8 @@ it can not be held to 8 connections: there it opens as many as it likes, and the
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from pymemcache.client.base import Client, PooledClient
 from pymemcache.pool import ObjectPool
 
@@ -48,11 +50,11 @@ def get_and_release():
     return cycles
 
 
-def idle(place: Place, count: int) -> list[object]:
-    clients = [Client((place.host, place.port), no_delay=True) for _ in range(count)]
-    for mc in clients:
+def idle(place: Place, count: int, closing: ExitStack) -> None:
+    for _ in range(count):
+        mc = Client((place.host, place.port), no_delay=True)
+        closing.callback(mc.close)
         mc.get("bench:idle")
-    return clients
 
 
 CONTENDERS = {

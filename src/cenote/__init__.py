@@ -5,7 +5,12 @@ This is the public face: every public name is exported here, once, and nothing e
 
 from __future__ import annotations
 
-from cenote._implementation import use_compiled
+from cenote.client.aio import AsyncClient
+from cenote.client.outcome import ClientStats, Item
+from cenote.client.sync import Client
+from cenote.client.values import Serde
+from cenote.cluster.server import Server
+from cenote.connection import TCPAddress, UnixAddress
 from cenote.errors import (
     CenoteError,
     ClientError,
@@ -28,36 +33,69 @@ from cenote.errors import (
     ServerError,
     UnknownCommand,
     UnknownFlagsWarning,
+    UnreadableValue,
     ValueTooLarge,
     WrongLoop,
 )
+from cenote.node.health import NodeHealth
+from cenote.pool import (
+    AsyncConnector,
+    CloseReport,
+    Connector,
+    Holder,
+    Observer,
+    PoolOptions,
+    PoolStats,
+)
+from cenote.pool.aio import AsyncPool
+from cenote.pool.sync import Pool
+from cenote.pool.thread_mapped_sync import ThreadMappedPool
+from cenote.protocol import IMPLEMENTATION as implementation  # noqa: N811 - a plain name for users
 
 __version__ = "0.1.0"
 
-implementation = "speedups" if use_compiled("cenote.protocol._speedups") else "native"
-
 __all__ = [
+    "AsyncClient",
+    "AsyncConnector",
+    "AsyncPool",
     "CenoteError",
+    "Client",
     "ClientError",
+    "ClientStats",
+    "CloseReport",
     "ConfigurationError",
     "ConnectFailed",
     "ConnectionLost",
+    "Connector",
+    "Holder",
     "InvalidArgument",
     "InvalidKey",
+    "Item",
     "LeaseError",
     "LocalServerError",
     "NoNodesAvailable",
+    "NodeHealth",
     "NotSerializable",
+    "Observer",
     "OperationTimeout",
     "OutOfMemory",
+    "Pool",
     "PoolClosed",
     "PoolError",
+    "PoolOptions",
     "PoolSaturated",
+    "PoolStats",
     "PoolTimeout",
     "ProtocolError",
+    "Serde",
+    "Server",
     "ServerError",
+    "TCPAddress",
+    "ThreadMappedPool",
+    "UnixAddress",
     "UnknownCommand",
     "UnknownFlagsWarning",
+    "UnreadableValue",
     "ValueTooLarge",
     "WrongLoop",
     "__version__",

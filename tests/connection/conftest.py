@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import TypeAlias
@@ -84,3 +85,26 @@ def proxied(proxy: FaultProxy) -> TCPAddress:
     """The address of the proxy."""
     assert isinstance(proxy.address, tuple)
     return TCPAddress(*proxy.address)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that is taken and does not listen."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port whose backlog is full: connecting to it is neither accepted nor refused."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+        for filler in fillers:
+            filler.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 import pytest
 
+from cenote._implementation import use_compiled
 from cenote.connection.patience import (
     LONGEST,
     PRECISE,
@@ -44,6 +46,11 @@ def test_a_wait_without_end_leaves_a_fresh_socket_alone() -> None:
 )
 def test_poll_is_never_told_to_end_early(rest: float, milliseconds: int) -> None:
     assert poll_milliseconds(rest) == milliseconds
+
+
+@pytest.mark.skipif(not use_compiled("cenote.connection._exchange"), reason="not compiled")
+def test_the_compiled_twin_has_the_same_patience() -> None:
+    assert import_module("cenote.connection._exchange")._PATIENCE == (PRECISE, TICKS)
 
 
 def test_the_longest_wait_fits_what_poll_takes() -> None:

@@ -91,6 +91,7 @@ cdef enum:
 # As in patience.py, where the reasons are; a test holds them together.
 cdef double PRECISE = 0.025
 cdef double TICKS = 0.010
+_PATIENCE = (PRECISE, TICKS)
 
 IMPLEMENTATION = "speedups"
 

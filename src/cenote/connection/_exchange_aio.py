@@ -53,6 +53,7 @@ class AsyncChannel(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_cause",
         "_closed",
         "_flush_due",
         "_loop",
@@ -83,6 +84,7 @@ class AsyncChannel(asyncio.Protocol):
         self._flush_due = False
         self._paused = False
         self._closed = False
+        self._cause: object = None  # of its end, if it was not closed from here
         self._timer: asyncio.TimerHandle | None = None
         self._strikes_at = math.inf
         self._transport: asyncio.Transport | None = None
@@ -281,7 +283,7 @@ class AsyncChannel(asyncio.Protocol):
 
     def _check(self, request: Request, now: float, deadline: float) -> None:
         if self._closed:
-            raise failures.unusable(self.address, failures.CLOSED)
+            raise failures.unusable(self.address, failures.closed_by(self._cause))
         if not now < deadline:
             raise failures.too_late(self.address, request.verb)
 
@@ -358,6 +360,7 @@ class AsyncChannel(asyncio.Protocol):
 
     def _end(self, cause: object) -> None:
         """Fail everything that waits, each with an error of its own, and hold nothing any more."""
+        self._cause = self._cause or cause
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._strikes_at = None, math.inf

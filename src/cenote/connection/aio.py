@@ -43,7 +43,7 @@ async def connect(
     address: Address,
     *,
     protocol: ProtocolChoice = "auto",
-    timeout: float = 5.0,  # noqa: ASYNC109 - the deadline of several steps, and an attribute
+    timeout: float = 5.0,
 ) -> AsyncConnection:
     """Open a connection to ``address`` on the running event loop.
 

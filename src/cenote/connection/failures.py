@@ -123,6 +123,11 @@ def hung_up(address: object, error: ConnectionLost) -> ConnectionLost:
     )
 
 
+def closed_by(cause: object) -> str:
+    """Why a closed connection is closed; no cause: it was closed from this side."""
+    return f"{CLOSED} ({cause})" if cause else CLOSED
+
+
 CLOSED = "is closed"
 DIRTY = "was left in the middle of an exchange and must be closed"
 FOREIGN = "belongs to the parent process and can not be used after fork()"

@@ -62,6 +62,9 @@ class Fault:
     __slots__ = ()
     holds = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def plan(self, chunk: Chunk) -> Iterator[Step]:
         """Say what becomes of ``chunk``."""
         yield Send(chunk.data)

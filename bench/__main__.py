@@ -23,10 +23,8 @@ QUICK = 0.15
 def main() -> None:
     options = _options()
     wanted = [group for group in GROUPS if not options.only or group.name in options.only]
-    rounds = options.rounds or (2 if options.quick else 7)
     run = {
         "environment": environment(),
-        "rounds": rounds,
         "quick": options.quick,
         "absent": absent(),
         "groups": {},
@@ -34,6 +32,7 @@ def main() -> None:
     for module, distribution in run["absent"].items():
         _say(f"absent: {module} is not installed (pip install {distribution})")
     for group in wanted:
+        rounds = min(group.rounds, 2) if options.quick else options.rounds or group.rounds
         scale = QUICK if options.quick else 1.0
         run["groups"][group.name] = run_group(group, rounds, scale, _say)
     print(report.markdown(run))
@@ -47,7 +46,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="cenote beside its peers")
     names = [group.name for group in GROUPS]
     parser.add_argument("--only", action="append", choices=names, help="a group; repeat for more")
-    parser.add_argument("--rounds", type=int, help="interleaved rounds (default 7)")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds of every group")
     parser.add_argument("--quick", action="store_true", help="2 short rounds, to see that it runs")
     parser.add_argument("--output", type=Path, help="folder for results.json and RESULTS.md")
     options = parser.parse_args()

@@ -9,7 +9,7 @@ says what got there. Nothing here decides whether a test passes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -168,7 +168,12 @@ def _verdict(goal: Goal, column: dict[str, list[Figures]]) -> Verdict | None:
     ratios = [our / their for our, their in zip(ours, theirs, strict=False)]
     if not ratios:
         return None
-    return Verdict(goal, median(ratios), min(ratios), max(ratios), peer or "")
+    return Verdict(goal, summary(goal.figure)(ratios), min(ratios), max(ratios), peer or "")
+
+
+def summary(figure: str) -> Callable[[list[float]], float]:
+    """Return what a figure's rounds come to: their median, or the longest of all waits."""
+    return max if figure == "longest_ms" else median
 
 
 def _best(goal: Goal, column: dict[str, list[Figures]]) -> str | None:

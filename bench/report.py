@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from bench.goals import Verdict, judge
+from bench.goals import Verdict, judge, summary
 from bench.runner import Figures, Results
 from bench.workloads import Group, group_named
 
@@ -35,13 +34,13 @@ def _lines(run: Run) -> Iterator[str]:
     yield ""
     yield (
         f"Measured on {where['date']}: {where['cpu']}, {where['cores']} cores, "
-        f"Python {where['python']}, memcached {where['memcached']}, {run['rounds']} interleaved "
-        "rounds. Written by `python -m bench`."
+        f"Python {where['python']}, memcached {where['memcached']}. Written by "
+        "`python -m bench`."
     )
     yield ""
     yield (
         "Absolute figures drift with the machine and the hour; what holds is the ratios, each the "
-        "median over the rounds of the ratio within a round."
+        "median over the rounds of the ratio within a round. Longest waits are the longest of all."
     )
     yield ""
     yield from _goal_table(run)
@@ -110,7 +109,8 @@ def _cells(rounds: list[Figures], names: tuple[str, ...]) -> Iterator[str]:
         if any("error" in one for one in rounds):
             yield "failed"
         elif measured := [one[name] for one in rounds if name in one]:
-            yield f"{median(measured):,.{0 if median(measured) >= 10 else 2}f}"
+            figure = summary(name)(measured)
+            yield f"{figure:,.{0 if figure >= 10 else 2}f}"
         else:
             yield "-"
 

@@ -42,7 +42,6 @@ def run_group(
     taking_part = [
         contender for contender in contenders(group.name) if only is None or only(contender)
     ]
-    rounds = 1 if group.once else rounds
     results: Results = {column: {c.name: [] for c in taking_part} for column in group.columns}
     with ExitStack() as stack:
         place = stack.enter_context(_server(group, scale))

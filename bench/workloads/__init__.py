@@ -12,26 +12,26 @@ from types import ModuleType
 from typing import Literal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Group:
     """A table of the report: a workload, its columns, and where client and server run.
 
     ``server``: "pinned" is a memcached of one thread on the same core as the client, which takes
     the wake-up across cores out of the figures; "free" runs wherever the kernel likes; "crowded"
-    also takes thousands of connections.
+    also takes thousands of connections. Slices are as short as they can be and rounds many, so that
+    what is compared was measured within a second or two.
     """
 
     name: str
     title: str
     workload: str
     columns: tuple[str, ...]
-    figure: str
-    unit: str
     slice_seconds: float
-    server: Literal["pinned", "free", "crowded"] | None
+    rounds: int
+    figure: str = "rate"
+    server: Literal["pinned", "free", "crowded"] | None = None
     connections: int = 1
     pinned: bool = False
-    once: bool = False
 
     def load(self) -> ModuleType:
         return import_module(f"bench.workloads.{self.workload}")
@@ -39,97 +39,88 @@ class Group:
 
 GROUPS = (
     Group(
-        "single",
-        "One connection, one thread (client and server on one core), operations or keys per second",
-        "single",
-        ("set", "get", "get 4 KB", "get_multi 100", "set_multi 100"),
-        "rate",
-        "/s",
-        0.4,
-        "pinned",
+        name="single",
+        title="One connection, one thread (client and server on one core), operations or keys per second",
+        workload="single",
+        columns=("set", "get", "get 4 KB", "get_multi 100", "set_multi 100"),
+        slice_seconds=0.12,
+        rounds=25,
+        server="pinned",
         pinned=True,
     ),
     Group(
-        "threads 8 on 8",
-        "8 threads sharing 8 connections, gets per second and the longest of them",
-        "threads",
-        ("8 threads",),
-        "rate",
-        "/s",
-        1.0,
-        "free",
+        name="threads 8 on 8",
+        title="8 threads sharing 8 connections, gets per second and the longest of them",
+        workload="threads",
+        columns=("8 threads",),
+        slice_seconds=0.6,
+        rounds=9,
+        server="free",
         connections=8,
     ),
     Group(
-        "threads 32 on 8",
-        "32 threads sharing 8 connections, gets per second and the longest of them",
-        "threads",
-        ("32 threads",),
-        "rate",
-        "/s",
-        1.0,
-        "free",
+        name="threads 32 on 8",
+        title="32 threads sharing 8 connections, gets per second and the longest of them",
+        workload="threads",
+        columns=("32 threads",),
+        slice_seconds=0.6,
+        rounds=9,
+        server="free",
         connections=8,
     ),
     Group(
-        "tasks",
-        "asyncio: tasks sharing one client, 10,000 keys, operations per second",
-        "tasks",
-        (
+        name="tasks",
+        title="asyncio: tasks sharing one client, 10,000 keys, operations per second",
+        workload="tasks",
+        columns=(
             "1 task, get",
             "32 tasks, 90/10",
             "256 tasks, 90/10",
             "256 tasks, get",
             "256 tasks, set",
         ),
-        "rate",
-        "/s",
-        0.6,
-        "free",
+        slice_seconds=0.5,
+        rounds=7,
+        server="free",
         connections=8,
     ),
     Group(
-        "checkout",
-        "Taking an idle resource and giving it back, one thread, nanoseconds",
-        "checkout",
-        ("cycle",),
-        "ns",
-        "ns",
-        0.15,
-        None,
+        name="checkout",
+        title="Taking an idle resource and giving it back, one thread, nanoseconds",
+        workload="checkout",
+        columns=("cycle",),
+        figure="ns",
+        slice_seconds=0.05,
+        rounds=25,
         pinned=True,
     ),
     Group(
-        "async checkout",
-        "The same in asyncio, one task, nanoseconds",
-        "async_checkout",
-        ("cycle",),
-        "ns",
-        "ns",
-        0.15,
-        None,
+        name="async checkout",
+        title="The same in asyncio, one task, nanoseconds",
+        workload="async_checkout",
+        columns=("cycle",),
+        figure="ns",
+        slice_seconds=0.05,
+        rounds=25,
         pinned=True,
     ),
     Group(
-        "fairness",
-        "8 workers on 4 resources, each held 0.5 ms: cycles per second and the longest wait",
-        "fairness",
-        ("8 workers",),
-        "rate",
-        "/s",
-        1.2,
-        None,
+        name="fairness",
+        title="8 workers on 4 resources, each held 0.5 ms: cycles per second and the longest wait",
+        workload="fairness",
+        columns=("8 workers",),
+        slice_seconds=1.2,
+        rounds=5,
     ),
     Group(
-        "memory",
-        "Client-side memory of idle connections, bytes each",
-        "memory",
-        ("idle connections",),
-        "bytes",
-        "B",
-        0,
-        "crowded",
-        once=True,
+        name="memory",
+        title="Client-side memory of idle connections, bytes each",
+        workload="memory",
+        columns=("idle connections",),
+        figure="bytes",
+        slice_seconds=0,
+        rounds=1,
+        server="crowded",
     ),
 )
 

@@ -12,9 +12,9 @@ from tests.connection.conftest import ChannelType
 from tests.connection.peers import Pair, Peer, soon
 
 
-def test_two_million_sets_are_answered_while_they_are_sent(pair: Pair) -> None:
+def test_a_flood_of_sets_is_answered_while_it_is_sent(pair: Pair) -> None:
     """A client that writes all before it reads meets a peer that stops reading until it is read."""
-    count = 2_000_000
+    count = 200_000  # both directions are many times what the sockets' buffers hold
     request = set_many([(b"k", b"v", 0)] * count, 0, meta=False)
     size = len(request.payload) // count
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from types import FrameType
 from typing import Any
 
@@ -272,16 +273,18 @@ def test_interrupted_at_any_bytecode_the_next_exchange_gets_its_own_reply(
     use: Callable[[Pair], Reply], replies: bytes
 ) -> None:
     """At every single one, in turn; what was interrupted closes without a trace."""
-    bytecode, ended = 0, False
-    while not ended:
-        bytecode += 1
+
+    def attack(bytecode: int) -> bool:
         with Pair(_exchange_native.Channel) as pair:
             pair.say(replies)
             with suppress(Interrupted), raising_at(bytecode) as tracer:
                 use(pair)
-            ended = tracer.left > 0
-            assert ended or _pairs_or_refuses(pair)
-    assert bytecode > 100
+            assert tracer.left > 0 or _pairs_or_refuses(pair)
+            return tracer.left <= 0
+
+    # From 3.12 on a run may miss bytecodes, and the next one sees them: so try twice.
+    reached = next(at for at in count(1) if not attack(at) and not attack(at))
+    assert reached > 100
 
 
 def _pairs_or_refuses(pair: Pair) -> bool:

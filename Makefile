@@ -23,7 +23,7 @@ COMPILED := setup.py $(wildcard src/cenote/pool/fast*.py) $(shell find src -name
 LAYERS := */cenote/pool/*,*/cenote/protocol/*,*/cenote/connection/*,*/cenote/node/*
 PYTEST := -m pytest --quiet --numprocesses=2
 
-say = @printf '\e[1m%s\e[0m\n' '==> $(1)'
+say = @echo '==> $(1)'
 
 .PHONY: demo test lint bench dev clean
 

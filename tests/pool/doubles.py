@@ -14,6 +14,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 
+from cenote.pool.connector import Verdict
+
 
 class Behaviour(enum.Enum):
     """How an operation of the connector goes."""
@@ -101,19 +103,21 @@ class GatedConnector:
         behaviour: By operation: ``connect``, ``check``, ``ping``, ``reset``, ``close``; changeable
             at any time.
         gates: By operation, where the slow ones wait.
+        clean: What new resources answer to ``is_clean``.
         resources: Every resource ever made.
         calls: How often each operation was begun.
     """
 
     OPERATIONS = ("connect", "check", "ping", "reset", "close")
 
-    def __init__(self, **behaviour: Behaviour) -> None:
+    def __init__(self, *, clean: bool = False, **behaviour: Behaviour) -> None:
         assert set(behaviour) <= set(self.OPERATIONS)
         self.behaviour = dict.fromkeys(self.OPERATIONS, Behaviour.OK) | behaviour
         self.gates = {operation: Gate() for operation in self.OPERATIONS}
         self.resources: list[Resource] = []
         self.calls: Counter[str] = Counter()
-        self.verdict = "discard"
+        self.verdict: Verdict = "discard"
+        self.clean = clean
         self._numbers = count(1)
 
     async def _go_through(self, operation: str) -> None:
@@ -128,7 +132,7 @@ class GatedConnector:
 
     async def connect(self, timeout: float | None) -> Resource:
         await self._go_through("connect")
-        resource = Resource(next(self._numbers))
+        resource = Resource(next(self._numbers), clean=self.clean)
         self.resources.append(resource)
         return resource
 
@@ -156,7 +160,7 @@ class GatedConnector:
     def is_clean(self, resource: Resource) -> bool:
         return resource.clean
 
-    def classify(self, error: BaseException) -> str:
+    def classify(self, error: BaseException) -> Verdict:
         return self.verdict
 
     @property

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
 
-from cenote.errors import ConnectFailed, PoolError, PoolSaturated
+from cenote.errors import ConnectFailed, PoolSaturated
 from cenote.pool.actor_aio import Actor
 from cenote.pool.connector import AsyncHooks
 from cenote.pool.core import PoolCore
@@ -94,8 +94,6 @@ class Checkout(Generic[T]):
             while entry is None:
                 await seeker.future  # the one suspension point
                 entry = self._look(seeker)
-        except PoolError:
-            raise  # from the core, which holds nothing for the seeker any more
         except BaseException:
             self._abandon(seeker)
             raise

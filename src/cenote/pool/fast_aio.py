@@ -14,9 +14,9 @@ The same file is compiled, unchanged, as ``cenote.pool._fast_aio_c`` (types in `
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import EllipsisType, GenericAlias, TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cenote.errors import LeaseError
 
@@ -52,11 +52,11 @@ class Done:
 
     __slots__ = ()
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[Any, Any, None]:
         return _NOTHING
 
 
-_NOTHING: Iterator[Any] = iter(())
+_NOTHING = cast("Generator[Any, Any, None]", iter(()))
 DONE = Done()
 
 

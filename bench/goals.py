@@ -39,7 +39,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A goal and what came out: the median over the rounds, and the lowest and highest of them."""
+    """A goal and what came out, and between what the middle half of the rounds lies."""
 
     goal: Goal
     measured: float
@@ -168,7 +168,15 @@ def _verdict(goal: Goal, column: dict[str, list[Figures]]) -> Verdict | None:
     ratios = [our / their for our, their in zip(ours, theirs, strict=False)]
     if not ratios:
         return None
-    return Verdict(goal, summary(goal.figure)(ratios), min(ratios), max(ratios), peer or "")
+    low, high = middle_half(ratios)
+    return Verdict(goal, summary(goal.figure)(ratios), low, high, peer or "")
+
+
+def middle_half(figures: Sequence[float]) -> tuple[float, float]:
+    """Return the lowest and the highest, a quarter of the figures left out at either end."""
+    ordered = sorted(figures)
+    quarter = len(ordered) // 4
+    return ordered[quarter], ordered[-1 - quarter]
 
 
 def summary(figure: str) -> Callable[[list[float]], float]:

@@ -57,7 +57,7 @@ def verdicts(run: Run) -> list[Verdict]:
 def _goal_table(run: Run) -> Iterator[str]:
     yield "## Goals"
     yield ""
-    yield "| work | against | goal | measured | rounds | |"
+    yield "| work | against | goal | measured | middle half of the rounds | |"
     yield "|---|---|---|---|---|---|"
     for verdict in verdicts(run):
         yield _goal_row(verdict)

@@ -40,7 +40,7 @@ class Group:
 GROUPS = (
     Group(
         name="single",
-        title="One connection, one thread (client and server on one core), operations or keys per second",
+        title="One connection, one thread, server on the same core, operations or keys per second",
         workload="single",
         columns=("set", "get", "get 4 KB", "get_multi 100", "set_multi 100"),
         slice_seconds=0.12,

@@ -74,5 +74,10 @@ def test_every_goal_names_a_column_of_a_group(goal: Goal) -> None:
     assert goal.column in group_named(goal.group).columns
 
 
+def test_the_middle_half_leaves_outliers_out() -> None:
+    assert goals.middle_half([9.0, 1.0, 1.1, 1.2, 0.1]) == (1.0, 1.2)
+    assert goals.middle_half([2.0]) == (2.0, 2.0)
+
+
 def test_every_group_has_a_goal() -> None:
     assert {goal.group for goal in GOALS} == {group.name for group in GROUPS}

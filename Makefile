@@ -21,7 +21,7 @@ DONE := $(VENV)/.done
 METADATA := pyproject.toml setup.py
 COMPILED := setup.py $(wildcard src/cenote/pool/fast*.py) $(shell find src -name '*.pyx' -o -name '*.px[di]')
 LAYERS := */cenote/pool/*,*/cenote/protocol/*,*/cenote/connection/*,*/cenote/node/*
-PYTEST := -m pytest --quiet --numprocesses=2
+PYTEST := -m pytest --numprocesses=2
 
 say = @echo '==> $(1)'
 

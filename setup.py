@@ -22,6 +22,7 @@ COMPILED = {
     "cenote.connection._exchange": "src/cenote/connection/_exchange.pyx",
     "cenote.pool._fast_c": "src/cenote/pool/fast.py",
     "cenote.pool._fast_aio_c": "src/cenote/pool/fast_aio.py",
+    "cenote.node._lane_c": "src/cenote/node/lane.py",
 }
 DIRECTIVES = {"language_level": 3, "freethreading_compatible": True}
 WITHOUT = """

@@ -7,7 +7,6 @@ idle (for its reply), twice where it must wait for one. Twin: ``sync.py``.
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from cenote.protocol import meta_noop, version
 if TYPE_CHECKING:
     from cenote.connection import Address, ProtocolChoice, Traits
     from cenote.pool import Observer, PoolOptions
+    from cenote.pool.fast_aio import AsyncLease
     from cenote.protocol import Reply, Request
 
 
@@ -40,7 +40,7 @@ class AsyncServerConnector:
         self.traits: Traits | None = None
         self.last_error: str | None = None
 
-    async def connect(self, timeout: float) -> AsyncConnection:  # noqa: ASYNC109 - a Connector's
+    async def connect(self, timeout: float) -> AsyncConnection:
         """Open a connection and shake hands, within ``timeout`` seconds."""
         try:
             connection = await connect(self._address, protocol=self._protocol, timeout=timeout)
@@ -105,7 +105,7 @@ class AsyncNode:
     def __repr__(self) -> str:
         return f"<AsyncNode {self.name}>"
 
-    async def open(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the pool's
+    async def open(self, timeout: float | None = None) -> None:
         """Wait until the pool has its minimum of connections.
 
         Args:
@@ -116,7 +116,7 @@ class AsyncNode:
         """
         await self.pool.open(wait=True, timeout=timeout)
 
-    async def close(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - the pool's
+    async def close(self, timeout: float = 10.0) -> None:
         """Close the pool; requests under way have ``timeout`` seconds to end."""
         await self.pool.close(timeout)
 
@@ -156,7 +156,7 @@ class AsyncNode:
         async with self.lease(deadline) as connection:
             connection.post(request, deadline)
 
-    def lease(self, deadline: float) -> AbstractAsyncContextManager[AsyncConnection]:
+    def lease(self, deadline: float) -> AsyncLease[AsyncConnection]:
         """Lease a connection for work of several steps; it comes back when the block ends."""
         return self.pool.connection(max(0.0, deadline - monotonic()))
 

@@ -1,9 +1,8 @@
 """One memcached server, from threads: an exclusive lease for each request.
 
 Strategy: a request takes a connection from the node's pool, is exchanged on it, and gives it back;
-the connection proves by itself whether it is clean. The happy path is three calls. Everything else
-(the one retry, what the server can do, its health) is asked for only when it matters. Twin:
-``aio.py``.
+the connection proves by itself whether it is clean. That is ``lane.py``. Everything else (the one
+retry, what the server can do, its health) is asked for only when it matters. Twin: ``aio.py``.
 """
 
 from __future__ import annotations
@@ -13,12 +12,17 @@ from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from cenote._implementation import use_compiled
 from cenote.connection.sync import Connection, connect
 from cenote.node.health import NodeHealth, assess
-from cenote.node.retry import may_retry
 from cenote.node.verdicts import classify
 from cenote.pool.sync import Pool
 from cenote.protocol import meta_noop, version
+
+if TYPE_CHECKING or not use_compiled("cenote.node._lane_c"):
+    from cenote.node.lane import Lane
+else:
+    from cenote.node._lane_c import Lane
 
 if TYPE_CHECKING:
     from cenote.connection import Address, ProtocolChoice, Traits
@@ -83,6 +87,11 @@ class Node:
         protocol: Which commands to use: ``"auto"`` asks the server.
         options: The pool's options.
         observer: Listens to the pool.
+
+    Attributes:
+        pool: The connections.
+        request: Sends a request and returns its reply: ``request(request, deadline)``; `Lane` says
+            what it raises.
     """
 
     def __init__(
@@ -100,8 +109,7 @@ class Node:
         self.pool: Pool[Connection] = Pool.from_options(
             self._connector, options, name=name, observer=observer
         )
-        self._checkout_nowait = self.pool.checkout_nowait
-        self._checkin = self.pool.checkin
+        self.request = Lane(self.pool, self._once_more).request
 
     def __repr__(self) -> str:
         return f"<Node {self.name}>"
@@ -121,38 +129,10 @@ class Node:
         """Close the pool; requests under way have ``timeout`` seconds to end."""
         self.pool.close(timeout)
 
-    def request(self, request: Request, deadline: float) -> Reply:
-        """Send ``request`` and return its reply.
-
-        Args:
-            request: What an encoder of ``cenote.protocol`` made.
-            deadline: Absolute, on the monotonic clock; covers the wait, the exchange, a retry.
-
-        Raises:
-            PoolError: No connection could be had.
-            OperationTimeout, ConnectionLost, ProtocolError: The exchange failed; the connection is
-                destroyed.
-            ServerError, ClientError: The server answered with an error.
-        """
-        # An interrupt between the checkout and the try loses nothing: an entry that nobody holds
-        # any more goes back to its pool as lost.
-        entry = self._checkout_nowait() or self.pool.checkout(deadline)
-        try:
-            reply = entry.resource.exchange(request, deadline)
-        except BaseException as error:
-            uses = entry.uses
-            self._checkin(entry, error)
-            if not may_retry(request, error, uses=uses):
-                raise
-        else:
-            self._checkin(entry)
-            return reply
-        return self._once_more(request, deadline)
-
     def post(self, request: Request, deadline: float) -> None:
         """Send a quiet ``request`` and return without its reply, which is verified later.
 
-        Raises: As ``request``, but for errors of the server, which nobody hears of.
+        Raises: As `Lane.request`, but for errors of the server, which nobody hears of.
         """
         with self.lease(deadline) as connection:
             connection.post(request, deadline)

@@ -1,5 +1,7 @@
 # C types for fast.py, which is compiled unchanged as cenote.pool._fast_c.
 
+cimport cython
+
 cdef int IDLE, LEASED, RESERVED, RESETTING, CLOSING, CLOSED, DETACHED, FOREIGN
 cdef int DONE, SETTLE, REFUSED
 cdef double NEVER, ALWAYS
@@ -9,6 +11,7 @@ cdef class Root:
     pass
 
 
+@cython.final
 cdef class Entry(Root):
     cdef object __weakref__
     cdef public IdleStack stack
@@ -30,6 +33,7 @@ cdef class Entry(Root):
     cdef public bint replacing
 
 
+@cython.final
 cdef class IdleStack(Root):
     cdef object __weakref__
     cdef public object idle
@@ -50,6 +54,7 @@ cdef class IdleStack(Root):
     cdef public long low
     cdef public bint fifo
 
+    @cython.locals(entry=Entry, left=Py_ssize_t)
     cpdef Entry take(self, double now)
     cpdef lease(self, Entry entry, double now)
     cpdef put_back(self, Entry entry)
@@ -66,6 +71,7 @@ cdef class Front(Root):
     cpdef Entry checkout_nowait(self)
 
 
+@cython.final
 cdef class Lease(Root):
     cdef object __weakref__
     cdef Entry _entry

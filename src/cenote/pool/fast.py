@@ -347,7 +347,7 @@ class Front(Root, Generic[T]):
             raise LeaseError(f"{conn!r} is not out on lease from this pool: released twice, or foreign")
         answer = self.stack.give(entry, self.clock())
         if answer != DONE:
-            self._follow(entry, answer)
+            self.conclude(entry, answer)
 
     def checkout_nowait(self) -> Entry[T] | None:
         """Lease an idle entry if that takes no lock and no check; else ``None``."""
@@ -364,9 +364,9 @@ class Front(Root, Generic[T]):
             return
         answer = self.stack.give(entry, self.clock())
         if answer != DONE:
-            self._follow(entry, answer)
+            self.conclude(entry, answer)
 
-    def _follow(self, entry: Entry[T], answer: int) -> None:
+    def conclude(self, entry: Entry[T], answer: int) -> None:
         """Go on from a ``give`` that was not all; after SETTLE the entry may be another's already."""
         if answer == SETTLE:
             self._settle()
@@ -418,4 +418,4 @@ class Lease(Root, Generic[T]):
             return
         answer = front.stack.give(entry, front.clock())
         if answer != DONE:
-            front._follow(entry, answer)
+            front.conclude(entry, answer)

@@ -1,0 +1,15 @@
+# C types for lane.py, which is compiled unchanged as cenote.node._lane_c.
+
+cimport cython
+
+from cenote.pool._fast_c cimport Entry, Front
+
+
+@cython.final
+cdef class Lane:
+    cdef object __weakref__
+    cdef Front _pool
+    cdef object _once_more
+
+    @cython.locals(pool=Front, entry=Entry, answer=int)
+    cpdef object request(self, request, double deadline)

@@ -16,7 +16,9 @@ _VARIABLE = "CENOTE_IMPL"
 _FORCED = os.environ.get(_VARIABLE, "")
 
 if _FORCED not in ("", "native", "speedups"):
-    raise ImportError(f"{_VARIABLE}={_FORCED!r} is not known: use 'native', 'speedups', or unset it")
+    raise ImportError(
+        f"{_VARIABLE}={_FORCED!r} is not known: use 'native', 'speedups', or unset it"
+    )
 
 
 def use_compiled(module: str) -> bool:

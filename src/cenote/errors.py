@@ -5,7 +5,8 @@ already be catching (``TimeoutError``, ``ConnectionError``, ``ValueError``...). 
 where the state is known and say what happened, the state, and what to change. All errors pickle:
 the message is the only positional argument, everything else is a keyword with a default.
 
-This module is the floor of the package: it imports nothing of cenote, and every layer may import it.
+This module is the floor of the package: it imports nothing of cenote, and every layer may import
+it.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def hung_up(address: object, error: ConnectionLost) -> ConnectionLost:
     )
 
 
-def closed_by(cause: object) -> str:
+def closed_by(cause: str) -> str:
     """Why a closed connection is closed; no cause: it was closed from this side."""
     return f"{CLOSED} ({cause})" if cause else CLOSED
 

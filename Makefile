@@ -19,7 +19,8 @@ VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 METADATA := pyproject.toml setup.py
-COMPILED := setup.py $(wildcard src/cenote/pool/fast*.py) $(shell find src -name '*.pyx' -o -name '*.px[di]')
+# What setup.py names, and what those include.
+COMPILED := setup.py $(shell sed -n 's|.*"\(src/.*\)".*|\1|p' setup.py) $(shell find src -name '*.px[di]')
 LAYERS := */cenote/pool/*,*/cenote/protocol/*,*/cenote/connection/*,*/cenote/node/*
 PYTEST := -m pytest --numprocesses=2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,6 @@ import cenote
 from cenote.cli import doctor
 from cenote.testing.memcached import MemcachedServer
 from tests.cli.conftest import Run
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def found(about: str, url: str = "local://") -> doctor.Finding:
@@ -59,33 +58,38 @@ def test_without_memcached_itself_local_is_not_tried(monkeypatch: pytest.MonkeyP
     assert [finding.about for finding in doctor.examine("local://")][-1] == "memcached"
 
 
-def test_an_extension_that_was_not_built_is_a_note_with_the_command_that_builds_it(
-    monkeypatch: pytest.MonkeyPatch,
+def test_without_extensions_there_is_a_note_with_the_command_that_builds_them(
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(doctor, "use_compiled", lambda _: False)
-    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
-    finding = found(doctor.EXTENSIONS[0])
+    (finding,) = doctor._extensions(tmp_path)
     assert finding.state == "note"
     assert "not compiled" in finding.says
     assert "gcc" in finding.remedy
 
 
-def test_an_extension_that_is_switched_off_says_how_to_switch_it_on(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package with one extension in it."""
+    (tmp_path / "protocol").mkdir()
+    (tmp_path / "protocol" / f"_speedups{EXTENSION_SUFFIXES[0]}").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("in_use", "state", "remedy"), [(True, "fine", ""), (False, "note", "unset CENOTE_IMPL")]
+)
+def test_an_extension_that_was_built_is_in_use_or_switched_off(
+    package: Path, monkeypatch: pytest.MonkeyPatch, state: str, remedy: str, *, in_use: bool
 ) -> None:
-    monkeypatch.setattr(doctor, "use_compiled", lambda _: False)
-    monkeypatch.setattr(doctor, "find_spec", lambda _: object())
-    assert found(doctor.EXTENSIONS[0]).remedy == "unset CENOTE_IMPL"
+    monkeypatch.setattr(doctor, "use_compiled", lambda _: in_use)
+    (finding,) = doctor._extensions(package)
+    assert finding.about == "cenote.protocol._speedups"
+    assert (finding.state, finding.remedy) == (state, remedy)
 
 
 def test_an_optional_package_that_is_absent_is_a_note() -> None:
     finding = doctor._optional("no-such-distribution", "something nice")
     assert (finding.state, finding.remedy) == ("note", "pip install no-such-distribution")
-
-
-def test_every_extension_that_is_built_is_looked_at() -> None:
-    built = re.findall(r'"(cenote\.[\w.]+)": "src/', (ROOT / "setup.py").read_text("utf-8"))
-    assert sorted(doctor.EXTENSIONS) == sorted(built)
 
 
 def test_the_findings_are_there_as_json_too(run: Run) -> None:

@@ -13,8 +13,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -35,12 +35,9 @@ from cenote.errors import CenoteError, LocalServerError
 
 State = Literal["fine", "note", "missing"]
 
-EXTENSIONS = (
-    "cenote.protocol._speedups",
-    "cenote.connection._exchange",
-    "cenote.pool._fast_c",
-    "cenote.pool._fast_aio_c",
-)
+PACKAGE = Path(cenote.__file__).parent
+_NOT_COMPILED = "not compiled: their pure twins do the same, more slowly"
+_COMPILE = "apt install gcc python3-dev && pip install --force-reinstall --no-binary cenote cenote"
 _START_ONE = "start one there (memcached -l 127.0.0.1 -p 11211), or name another with --url"
 _MARKS = {"fine": ("ok", "green"), "note": ("note", "yellow"), "missing": ("MISSING", "bold red")}
 
@@ -90,9 +87,8 @@ def doctor(url: str, *, to_json: bool) -> None:
 def examine(url: str) -> Iterator[Finding]:
     """Look at everything; ``url`` is the server that must answer."""
     yield Finding("Python", "fine", f"{platform.python_version()} ({sys.executable})")
-    yield Finding("cenote", "fine", f"{cenote.__version__} in {Path(cenote.__file__).parent}")
-    for module in EXTENSIONS:
-        yield _extension(module)
+    yield Finding("cenote", "fine", f"{cenote.__version__} in {PACKAGE}")
+    yield from _extensions(PACKAGE)
     yield _optional("uvloop", "a faster event loop for asyncio")
     binary = _binary(needed=read_servers(url).servers[0] is LOCAL)
     yield binary
@@ -100,17 +96,20 @@ def examine(url: str) -> Iterator[Finding]:
         yield _server(url)
 
 
+def _extensions(package: Path) -> Iterator[Finding]:
+    """Look at every extension that was built: all are, or none is."""
+    built = sorted(path for path in package.rglob(f"*{EXTENSION_SUFFIXES[0]}"))
+    if not built:
+        yield Finding("extensions", "note", _NOT_COMPILED, _COMPILE)
+    for path in built:
+        parts = path.relative_to(package).parent.parts
+        yield _extension(".".join(["cenote", *parts, path.name.partition(".")[0]]))
+
+
 def _extension(module: str) -> Finding:
     if use_compiled(module):
         return Finding(module, "fine", "compiled")
-    if find_spec(module) is not None:
-        return Finding(module, "note", "compiled, but the pure twin is in use", "unset CENOTE_IMPL")
-    return Finding(
-        module,
-        "note",
-        "not compiled: its pure twin does the same, more slowly",
-        "apt install gcc python3-dev && pip install --force-reinstall --no-binary cenote cenote",
-    )
+    return Finding(module, "note", "compiled, but its pure twin is in use", "unset CENOTE_IMPL")
 
 
 def _optional(distribution: str, use: str) -> Finding:

@@ -1,9 +1,10 @@
 """The hands of a thread pool: short-lived daemon threads that connect, close, ping and reset.
 
 Strategy: work waits in two lanes, connects first. A thread takes one piece at a time and, before it
-begins, hires a successor if more is waiting, so that a call that hangs never holds up the next;
-it ends when nothing is left. Connects are as many as the core permits; of other chores at most
-``_MOST_CHORES`` are under way at once. All fields are guarded by the pool's lock.
+begins, hires a successor if more is waiting, so that a call that hangs never holds up the next; it
+ends when nothing is left. Connects are as many as the core permits; of other chores at most
+``_MOST_CHORES`` are under way at once. Threads are hired by the keeper and by each other, never by a
+caller (``keeper_sync.py`` says why). All fields are guarded by the pool's lock.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _log = logging.getLogger("cenote.pool")
 class Crew(Generic[T]):
     """The work of one pool that may block, and the threads that do it."""
 
-    __slots__ = ("_chores", "_chores_begun", "_coming", "_connects", "_lock", "_name", "_seen")
+    __slots__ = ("_chores", "_chores_begun", "_coming", "_connects", "_lock", "_name")
 
     def __init__(self, name: str, lock: threading.Lock) -> None:
         self._name = name
@@ -35,8 +36,7 @@ class Crew(Generic[T]):
         self._connects: deque[Work[T]] = deque()
         self._chores: deque[Work[T]] = deque()
         self._chores_begun = 0
-        self._coming = 0
-        self._seen: Work[T] | None = None
+        self._coming = 0  # threads hired, or done with a piece, that will take the next
 
     @property
     def pending(self) -> bool:
@@ -55,28 +55,15 @@ class Crew(Generic[T]):
         Args:
             labour: What the thread runs: ``take`` and perform, until there is nothing.
         """
-        if not self.pending:
-            return
         with self._lock:
             wanted = self._coming == 0 and self._ready
             self._coming += wanted
         if wanted:
             self._start(labour)
 
-    def relieve(self, labour: Callable[[], None]) -> None:
-        """Start a thread if the same work waits as last time: whoever hired for it was killed."""
-        with self._lock:
-            waiting = self._next if self._ready else None
-            neglected = waiting is not None and waiting is self._seen
-            self._seen = waiting
-            if neglected:
-                self._coming = 1
-        if neglected:
-            self._start(labour)
-
     def take(self) -> Work[T] | None:
         """Take the next piece of work; ``None``: there is none, end; under the lock."""
-        self._coming = max(0, self._coming - 1)
+        self._coming -= 1
         if self._connects:
             return self._connects.popleft()
         if self._ready:
@@ -93,13 +80,10 @@ class Crew(Generic[T]):
     def _ready(self) -> bool:
         return bool(self._connects or (self._chores and self._chores_begun < _MOST_CHORES))
 
-    @property
-    def _next(self) -> Work[T]:
-        return self._connects[0] if self._connects else self._chores[0]
-
     def _start(self, labour: Callable[[], None]) -> None:
         try:
             threading.Thread(target=labour, daemon=True, name=f"{self._name}-opener").start()
         except RuntimeError:
-            self._coming = 0
+            with self._lock:
+                self._coming -= 1
             _log.warning("pool %s can start no thread to connect; will try again", self._name)

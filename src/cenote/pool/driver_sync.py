@@ -43,7 +43,8 @@ from cenote.pool.waiters import FAILED, GRANTED, Ticket
 T = TypeVar("T")
 R = TypeVar("R")
 
-_HEARTBEAT = 0.1
+_HEARTBEAT = 0.1  # seconds between the keeper's visits while anybody waits
+_RECALL = 1.0  # seconds after which a waiter calls the keeper again
 _log = logging.getLogger("cenote.pool")
 
 
@@ -114,8 +115,8 @@ class Driver(Front[T]):
         self._crew: Crew[T] = Crew(name, self._lock)
         self._notices: deque[Tell | Warn] = deque()
         self._onlookers: dict[Gate, Callable[[], bool]] = {}
-        self._kept = False  # the keeper knows of us
-        self._expected = NEVER  # when it will come by
+        self._expected = NEVER  # when the keeper will come by
+        self._kept = False  # whether it has been here, and will come again
         super().__init__(self._core.stack, clock)
 
     # Acquiring.
@@ -158,7 +159,7 @@ class Driver(Front[T]):
         while True:
             remaining = deadline - self.clock()
             if remaining > 0 and ticket.state not in (GRANTED, FAILED):
-                ticket.gate.wait(remaining)
+                ticket.gate.wait(min(remaining, _RECALL))
             entry = self._answer(ticket, deadline)
             if entry is not None:
                 return entry
@@ -169,6 +170,7 @@ class Driver(Front[T]):
         if ticket.nudged or ticket.state == FAILED:
             return self._ask(ticket)
         if self.clock() < deadline:
+            self._follow_up()  # should the keeper never have come
             return None
         return self._order(partial(self._give_up, ticket))
 
@@ -277,16 +279,11 @@ class Driver(Front[T]):
 
     def _follow_up(self) -> None:
         """See to what was handed over; without the lock."""
-        self._crew.hire(self._labour)
         while self._notices:
             self._announce(self._notices)
-        if self._core.due < self._expected or (self._core.connects and not self._kept):
-            self._expected = self._core.due
-            self._kept = True
-            KEEPER.keep(self)
-        elif self._kept and self._core.over:
-            self._kept = False
-            KEEPER.poke()  # so that it can leave
+        core = self._core
+        if self._crew.pending or core.due < self._expected or (core.over and self._kept):
+            KEEPER.call(self)
 
     def _announce(self, notices: deque[Tell | Warn]) -> None:
         try:
@@ -305,7 +302,8 @@ class Driver(Front[T]):
             with self._lock:
                 self._onlookers[gate] = condition
             while not (met := self._holds(condition)) and self.clock() < deadline:
-                gate.wait(deadline - self.clock())
+                gate.wait(min(deadline - self.clock(), _HEARTBEAT))
+                self._follow_up()
             return met
         finally:
             with self._lock:
@@ -327,10 +325,11 @@ class Driver(Front[T]):
             else:
                 core.settle(now)
             self._rouse()
-            self._expected = core.due
             over = core.over
-        self._crew.relieve(self._labour)
-        self._follow_up()
+            self._expected, self._kept = core.due, not over
+        self._crew.hire(self._labour)
+        while self._notices:
+            self._announce(self._notices)
         return None if over else core.due - now
 
     # The crew's work.

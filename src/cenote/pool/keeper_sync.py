@@ -1,15 +1,23 @@
 """The one thread that looks after all thread pools of the process.
 
-Strategy: it sleeps until the earliest pool is due or somebody pokes it, then visits every pool. It
-starts with the first pool that has something to keep and ends with the last, holds pools weakly, and
-runs nothing that may block: connecting and closing is the crew's. ``poke`` is safe in finalizers: it
-releases a raw lock and does nothing else, so it can neither block nor deadlock wherever it runs.
+Strategy: it sleeps until the earliest pool is due or somebody calls, then visits whom that concerns.
+It starts with the first pool that needs it and leaves with the last, holds pools weakly, and runs
+nothing that may block: what may, it hires threads for.
+
+Only it starts threads, never a caller: an exception sent to a thread that is just starting another
+can strike the newborn instead, and ``Thread.start`` then waits for it for ever. So the keeper itself is
+started by a raw thread nobody waits for, and whoever waits for a connection calls again in a while.
+
+``call`` and ``poke`` append to a queue and release a raw lock, nothing else: they can neither block nor
+deadlock wherever they run, so a finalizer may use them.
 """
 
 from __future__ import annotations
 
+import _thread
 import logging
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +25,7 @@ from typing import Protocol
 
 _log = logging.getLogger("cenote.pool")
 
-_FOREVER = threading.TIMEOUT_MAX
+_RETRY = 1.0  # seconds after a visit that failed
 
 
 class Kept(Protocol):
@@ -28,7 +36,7 @@ class Kept(Protocol):
 
 
 class Keeper:
-    """See the module. ``_lock`` guards starting and ending; finalizers never take it."""
+    """See the module. ``_lock`` guards ``_due`` and ``_running``; finalizers never take it."""
 
     def __init__(self) -> None:
         self.renew()
@@ -37,72 +45,91 @@ class Keeper:
         """Begin anew: in a forked child no thread of the parent is left."""
         self._lock = threading.Lock()
         self._alarm = threading.Lock()
-        self._kept: weakref.WeakSet[Kept] = weakref.WeakSet()
-        self._orphans: deque[Callable[[], None]] = deque()
-        self._running = False
         self._alarm.acquire()
+        self._due: weakref.WeakKeyDictionary[Kept, float] = weakref.WeakKeyDictionary()
+        self._calls: deque[weakref.ref[Kept]] = deque()
+        self._orphans: deque[Callable[[], None]] = deque()
+        self._poked = False
+        self._running = False
 
-    def keep(self, pool: Kept) -> None:
-        """Look after a pool from now on."""
-        with self._lock:
-            self._kept.add(pool)
-            start = not self._running
-            self._running = True
-        if start:
-            self._start()
-        self.poke()
+    def call(self, pool: Kept) -> None:
+        """Have a pool visited soon, and kept from now on. Not for finalizers."""
+        self._calls.append(weakref.ref(pool))
+        self._ring()
+        if not self._running:
+            _thread.start_new_thread(self._launch, ())
 
     def poke(self) -> None:
-        """Have every pool visited soon. Never blocks; safe anywhere."""
+        """Have every kept pool visited soon. Never blocks; safe anywhere."""
+        self._poked = True
+        self._ring()
+
+    def adopt(self, farewell: Callable[[], None]) -> None:
+        """Run what a dropped pool left to do, in a thread of its own. Never blocks; safe anywhere."""
+        self._orphans.append(farewell)
+        self._ring()
+
+    def _ring(self) -> None:
         try:
             self._alarm.release()
         except RuntimeError:
             return  # it is ringing already
 
-    def adopt(self, farewell: Callable[[], None]) -> None:
-        """Run what a dropped pool left to do, on a thread of its own. Never blocks; safe anywhere."""
-        self._orphans.append(farewell)
-        self.poke()
-
-    def _start(self) -> None:
+    def _launch(self) -> None:
+        with self._lock:
+            if self._running:
+                return
+            self._running = True
         try:
             threading.Thread(target=self._run, daemon=True, name="cenote-keeper").start()
         except RuntimeError:
-            self._running = False
-            raise
+            self._running = False  # no thread can be had now; the next call tries again
 
     def _run(self) -> None:
         while True:
-            pause = self._visit_all()
-            if self._ends():
+            self._visit_those_due()
+            pause = self._pause()
+            if pause is None:
                 return
-            self._alarm.acquire(timeout=min(pause, _FOREVER))
+            self._alarm.acquire(timeout=min(pause, threading.TIMEOUT_MAX))
 
-    def _visit_all(self) -> float:
+    def _visit_those_due(self) -> None:
         while self._orphans:
             farewell = self._orphans.popleft()
             threading.Thread(target=farewell, daemon=True, name="cenote-farewell").start()
-        with self._lock:
-            kept = list(self._kept)
-        return min(map(self._visit, kept), default=_FOREVER)
+        for pool in self._concerned():
+            self._visit(pool)
 
-    def _visit(self, pool: Kept) -> float:
+    def _concerned(self) -> set[Kept]:
+        everybody, self._poked = self._poked, False
+        now = time.monotonic()
+        with self._lock:
+            concerned = {pool for pool, due in self._due.items() if everybody or due <= now}
+        while self._calls:
+            pool = self._calls.popleft()()
+            if pool is not None:
+                concerned.add(pool)
+        return concerned
+
+    def _visit(self, pool: Kept) -> None:
         try:
             pause = pool.visit()
         except Exception:
             _log.exception("upkeep of %r failed; it is tried again in a second", pool)
-            return 1.0
-        if pause is None:
-            with self._lock:
-                self._kept.discard(pool)
-            return _FOREVER
-        return max(0.0, pause)
-
-    def _ends(self) -> bool:
+            pause = _RETRY
         with self._lock:
-            if not self._kept and not self._orphans:
+            if pause is None:
+                self._due.pop(pool, None)
+            else:
+                self._due[pool] = time.monotonic() + pause
+
+    def _pause(self) -> float | None:
+        """How long to sleep; ``None``: nothing is left to keep, the thread must end."""
+        with self._lock:
+            if not self._due and not self._calls and not self._orphans:
                 self._running = False
-            return not self._running
+                return None
+            return max(0.0, min(self._due.values(), default=0.0) - time.monotonic())
 
 
 KEEPER = Keeper()

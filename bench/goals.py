@@ -9,7 +9,7 @@ says what got there. Nothing here decides whether a test passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -169,7 +169,7 @@ def _verdict(goal: Goal, column: dict[str, list[Figures]]) -> Verdict | None:
     if not ratios:
         return None
     low, high = middle_half(ratios)
-    return Verdict(goal, summary(goal.figure)(ratios), low, high, peer or "")
+    return Verdict(goal, median(ratios), low, high, peer or "")
 
 
 def middle_half(figures: Sequence[float]) -> tuple[float, float]:
@@ -177,11 +177,6 @@ def middle_half(figures: Sequence[float]) -> tuple[float, float]:
     ordered = sorted(figures)
     quarter = len(ordered) // 4
     return ordered[quarter], ordered[-1 - quarter]
-
-
-def summary(figure: str) -> Callable[[list[float]], float]:
-    """Return what a figure's rounds come to: their median, or the longest of all waits."""
-    return max if figure == "longest_ms" else median
 
 
 def _best(goal: Goal, column: dict[str, list[Figures]]) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from bench.goals import Verdict, judge, summary
+from bench.goals import Verdict, judge
 from bench.runner import Figures, Results
 from bench.workloads import Group, group_named
 
@@ -40,7 +41,8 @@ def _lines(run: Run) -> Iterator[str]:
     yield ""
     yield (
         "Absolute figures drift with the machine and the hour; what holds is the ratios, each the "
-        "median over the rounds of the ratio within a round. Longest waits are the longest of all."
+        "median over the rounds of the ratio within a round. Waits are the longest of a round: "
+        "the machine's own stalls hit everybody, now and then."
     )
     yield ""
     yield from _goal_table(run)
@@ -109,7 +111,7 @@ def _cells(rounds: list[Figures], names: tuple[str, ...]) -> Iterator[str]:
         if any("error" in one for one in rounds):
             yield "failed"
         elif measured := [one[name] for one in rounds if name in one]:
-            figure = summary(name)(measured)
+            figure = median(measured)
             yield f"{figure:,.{0 if figure >= 10 else 2}f}"
         else:
             yield "-"

@@ -38,11 +38,11 @@ def test_a_goal_has_a_row_with_its_median_range_and_verdict(run: dict) -> None:
         "| throughput, 8 workers on 4 | queue.LifoQueue | at least 1.00 x | **1.20 x** "
         "| 1.00 x to 1.40 x | reached |"
     ) in text
-    assert "at most 10.0 ms | **6.0 ms** | 4.0 ms to 6.0 ms | reached |" in text
+    assert "at most 10.0 ms | **5.0 ms** | 4.0 ms to 6.0 ms | reached |" in text
 
 
-def test_a_contender_has_a_row_with_its_median_rate_and_longest_wait(run: dict) -> None:
-    assert "| cenote | 6,000 | 6.00 |" in report.markdown(run)
+def test_a_contender_has_a_row_with_its_medians(run: dict) -> None:
+    assert "| cenote | 6,000 | 5.00 |" in report.markdown(run)
 
 
 def test_what_failed_and_what_is_absent_is_said(run: dict) -> None:

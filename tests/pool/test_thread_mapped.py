@@ -1,0 +1,235 @@
+"""``ThreadMappedPool``: one connection a thread, reclaimed when the thread is gone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cenote.errors import LeaseError, PoolClosed, PoolTimeout
+from cenote.pool import ThreadMappedPool
+from tests.pool.links import PATIENCE, CheckedLinks, Link, Links, ResettingLinks
+from tests.pool.test_pool_sync import await_stats
+
+
+def in_thread(function: Callable[[], Any]) -> Any:
+    """Run a function in a thread that ends with it; returns what it returned."""
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(function()))
+    thread.start()
+    thread.join(PATIENCE)
+    return answers[0] if answers else None
+
+
+def use(pool: ThreadMappedPool[Link]) -> Link:
+    with pool.connection() as link, link:
+        return link
+
+
+class Resident:
+    """A thread that does one thing after the other."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Callable[[], Any]] = []
+        self._changed = threading.Condition()
+        self._answers: list[Any] = []
+        self._thread = threading.Thread(target=self._live)
+        self._thread.start()
+
+    def _live(self) -> None:
+        while True:
+            with self._changed:
+                assert self._changed.wait_for(lambda: self._jobs, PATIENCE)
+                job = self._jobs.pop()
+            if job is None:
+                return
+            try:
+                answer = job()
+            except Exception as error:
+                answer = error
+            with self._changed:
+                self._answers.append(answer)
+                self._changed.notify_all()
+            del job, answer
+
+    def do(self, job: Callable[[], Any]) -> Any:
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+            assert self._changed.wait_for(lambda: self._answers, PATIENCE)
+            return self._answers.pop()
+
+    def leave(self) -> None:
+        with self._changed:
+            self._jobs.append(None)  # type: ignore[arg-type]
+            self._changed.notify_all()
+        self._thread.join(PATIENCE)
+
+
+@pytest.fixture
+def resident():
+    thread = Resident()
+    yield thread
+    thread.leave()
+
+
+def test_a_thread_keeps_its_connection_and_shares_it_with_none(resident: Resident) -> None:
+    with ThreadMappedPool(Links()) as pool:
+        mine = use(pool)
+        theirs = resident.do(lambda: use(pool))
+        assert theirs is not mine
+        assert use(pool) is mine
+        assert resident.do(lambda: use(pool)) is theirs
+        assert pool.stats().created == 2
+
+
+def test_nested_blocks_of_a_thread_share_its_connection() -> None:
+    with ThreadMappedPool(Links()) as pool, pool.connection() as outer:
+        with pool.connection() as inner:
+            assert inner is outer
+        with pool.connection() as inner:
+            assert inner is outer
+
+
+def test_the_connection_of_a_dead_thread_serves_the_next() -> None:
+    """pylibmc's and pymemcache's thread-local clients leak it."""
+    links = Links()
+    with ThreadMappedPool(links) as pool:
+        first = in_thread(lambda: use(pool))
+        await_stats(pool, lambda: pool.stats().idle == 1)  # type: ignore[arg-type]
+        assert in_thread(lambda: use(pool)) is first
+        assert pool.stats().lost == 0
+
+
+def test_what_dead_threads_left_behind_is_pruned_in_time() -> None:
+    links = Links()
+    with ThreadMappedPool(links, max_idle=0.02) as pool:
+        in_thread(lambda: use(pool))
+        links.await_until(lambda: len(links.closed) == 1)
+
+
+def test_threads_beyond_max_size_wait_for_one_to_relinquish(resident: Resident) -> None:
+    with ThreadMappedPool(Links(), max_size=1) as pool:
+        link = use(pool)
+
+        def impatient() -> object:
+            with pool.connection(timeout=0.01):
+                return None
+
+        assert isinstance(resident.do(impatient), PoolTimeout)
+        pool.relinquish()
+        assert resident.do(lambda: use(pool)) is link
+        resident.do(pool.relinquish)
+
+
+def test_relinquishing_inside_a_block_is_a_lease_error() -> None:
+    with ThreadMappedPool(Links()) as pool:
+        pool.relinquish()
+        with pool.connection(), pytest.raises(LeaseError, match="is using"):
+            pool.relinquish()
+
+
+def test_an_error_costs_the_connection_and_the_next_use_opens_another() -> None:
+    links = Links()
+    with ThreadMappedPool(links) as pool:
+        with pytest.raises(ValueError), pool.connection() as bad:
+            raise ValueError
+        assert use(pool) is not bad
+        links.await_until(lambda: links.closed == [bad])
+
+
+def test_an_error_of_an_inner_block_counts_when_the_outer_one_ends() -> None:
+    links = Links()
+    with ThreadMappedPool(links) as pool:
+        with pool.connection() as outer:
+            with pytest.raises(ValueError), pool.connection():
+                raise ValueError
+            assert not links.closed
+        links.await_until(lambda: links.closed == [outer])
+
+
+def test_an_error_classified_ok_costs_nothing() -> None:
+    with ThreadMappedPool(Links(), classify=lambda _: "ok") as pool:
+        with pytest.raises(ValueError), pool.connection() as link:
+            raise ValueError
+        assert use(pool) is link
+
+
+def test_a_dead_connection_is_found_before_it_is_used() -> None:
+    links = CheckedLinks()
+    with ThreadMappedPool(links, check_after=0.0) as pool:
+        use(pool).alive = False
+        assert use(pool).number == 2
+        await_stats(pool, lambda: pool.stats().closed["check"] == 1)  # type: ignore[arg-type]
+
+
+def test_a_dirty_connection_goes_back_to_be_reset() -> None:
+    with ThreadMappedPool(ResettingLinks(), max_size=1) as pool:
+        with pool.connection() as link:
+            link.clean = False
+        assert use(pool) is link
+        assert link.clean
+
+
+def test_a_connection_past_its_uses_is_replaced() -> None:
+    with ThreadMappedPool(Links(), max_size=1, max_uses=2) as pool:
+        assert [use(pool).number for _ in range(4)] == [1, 1, 2, 2]
+
+
+def test_a_connection_past_its_life_is_replaced() -> None:
+    now = [0.0]
+    with ThreadMappedPool(Links(), max_size=1, max_lifetime=10.0, clock=lambda: now[0]) as pool:
+        numbers = []
+        for _ in range(3):
+            numbers += [use(pool).number, use(pool).number]
+            now[0] += 11.0
+    assert numbers == [1, 1, 2, 2, 3, 3]
+
+
+def test_none_of_an_older_generation_is_used(resident: Resident) -> None:
+    links = Links()
+    with ThreadMappedPool(links) as pool:
+        mine = use(pool)
+        theirs = resident.do(lambda: use(pool))
+        pool.invalidate_all()
+        assert use(pool) is not mine
+        assert resident.do(lambda: use(pool)) is not theirs
+
+
+def test_close_closes_what_other_threads_keep_but_do_not_use(resident: Resident) -> None:
+    links = Links()
+    pool = ThreadMappedPool(links, name="mapped")
+    use(pool)
+    resident.do(lambda: use(pool))
+    report = pool.close()
+    assert report.complete
+    assert report.closed == 2
+    assert isinstance(resident.do(lambda: use(pool)), PoolClosed)
+    assert pool.name == "mapped"
+
+
+def test_close_leaves_behind_what_is_in_use_and_its_end_closes_it() -> None:
+    links = Links()
+    pool = ThreadMappedPool(links)
+    with pool.connection():
+        assert not pool.close(timeout=0.01).complete
+    links.await_until(lambda: links.closed == links.made)
+
+
+def test_a_lease_is_ended_once_and_by_its_own_thread() -> None:
+    with ThreadMappedPool(Links()) as pool:
+        lease = pool.connection()
+        lease.__enter__()
+        lease.__exit__(None, None, None)
+        with pytest.raises(LeaseError):
+            lease.__exit__(None, None, None)
+
+
+def test_uses_are_counted() -> None:
+    with ThreadMappedPool(Links()) as pool:
+        for _ in range(5):
+            use(pool)
+        assert pool.stats().acquired == 5
+        assert pool.stats().used == 1

@@ -49,7 +49,7 @@ class World:
         asyncio.get_running_loop().call_soon(self._watch)
 
     def check(self) -> None:
-        """Assert the invariants now."""
+        """Assert the invariants now; a resource counts from when the pool has heard of it."""
         self.ledger.resources = self.connector.resources[: self.core.roster.created]
         assert_sound(self.core, self.ledger, self.pool.clock())
 
@@ -89,6 +89,11 @@ class World:
         if not self.pool._is_closed():
             await self.rest()
         await self.pool.close()
+        self.assert_ended()
+
+    def assert_ended(self) -> None:
+        """Assert that the closed pool has let go of everything, and does nothing any more."""
+        self.ledger.resources = self.connector.resources
         assert_ended(self.core, self.ledger)
         assert self.pool._actor.idle
         assert self.pool._actor._timer is None

@@ -138,12 +138,17 @@ class Checkout(Generic[T]):
         """Have the seeker granted a live entry; None: it is queued, or a check runs."""
         while True:
             entry = seeker.entry if seeker.state == GRANTED else self._ask(seeker)
-            if entry is None or entry.state != RESERVED:
-                return entry
-            ok = self._is_alive(seeker, entry)
-            if ok is None:
+            if entry is None:
                 return None
-            self._answer(seeker, ok)
+            if entry.state == RESERVED:
+                ok = self._is_alive(seeker, entry)
+                if ok is None:
+                    return None
+                self._answer(seeker, ok)
+            elif entry.generation == self._core.stack.generation:
+                return entry
+            else:
+                self._send_back(seeker, entry)
 
     def _ask(self, seeker: Seeker[T]) -> Entry[T] | None:
         try:
@@ -151,6 +156,12 @@ class Checkout(Generic[T]):
         finally:
             self._actor.act()
         return seeker.entry  # an act may have granted it meanwhile
+
+    def _send_back(self, seeker: Seeker[T], entry: Entry[T]) -> None:
+        """The generation ended between the grant and now: the seeker keeps its place."""
+        seeker.entry, seeker.state = None, NEW
+        self._core.release(entry, self._clock())
+        self._actor.act()
 
     def _is_alive(self, seeker: Seeker[T], entry: Entry[T]) -> bool | None:
         """Check a reserved entry; None: that takes a round trip, and a task of the pool."""

@@ -145,6 +145,7 @@ class AsyncFront(Root, Generic[T]):
         return self.stack.take(self.clock())
 
     def _give(self, entry: fast_path.Entry[T], error: BaseException | None) -> None:
+        entry.holder = None  # an idle connection would keep its last task alive
         answer = REFUSED if error is not None else self.stack.give(entry, self.clock())
         if answer == SETTLE:
             self._settle()

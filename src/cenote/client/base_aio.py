@@ -17,7 +17,7 @@ from cenote.client.keys import Key, KeyEncoder
 from cenote.client.options import ClientOptions
 from cenote.client.outcome import OUTAGES, ClientStats
 from cenote.client.ttl import Ttl, exptime
-from cenote.client.values import LEASE, serde_for
+from cenote.client.values import LEASE, serde_for, verbatim_flags
 from cenote.cluster import Server
 from cenote.cluster.aio import AsyncCluster
 from cenote.errors import UnknownFlagsWarning, UnreadableValue, ValueTooLarge
@@ -38,6 +38,7 @@ class AsyncBase:
         self._serde = serde_for(options.serde)
         self._dumps = self._serde.dumps
         self._loads = self._serde.loads
+        self._verbatim = verbatim_flags(self._serde)
         self._timeout = options.timeout
         self._raises = options.on_error == "raise"
         self._cluster = AsyncCluster(

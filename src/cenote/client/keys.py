@@ -30,6 +30,7 @@ _DIGEST_MARK = b"sha256:"
 MAX_PREFIX_BYTES = MAX_KEY_BYTES - len(_DIGEST_MARK) - 2 * sha256().digest_size
 """A prefix leaves room for the digest of a long key: 179 bytes."""
 
+_CONTROLS = bytes([*range(32), 127])
 _find_illegal = re.compile(rb"[\x00-\x20\x7f]").search
 
 
@@ -46,11 +47,10 @@ class KeyEncoder:
         ConfigurationError: The prefix can not be part of a key.
     """
 
-    __slots__ = ("_hash_long", "_prefix", "_prefix_text", "_room")
+    __slots__ = ("_hash_long", "_prefix", "_room")
 
     def __init__(self, prefix: Key = "", long_keys: LongKeys = "raise") -> None:
         self._prefix = _checked_prefix(prefix)
-        self._prefix_text = self._prefix.decode("utf-8", "surrogateescape")
         self._room = MAX_KEY_BYTES - len(self._prefix)
         self._hash_long = long_keys == "hash"
 
@@ -73,17 +73,20 @@ class KeyEncoder:
             InvalidKey: memcached can not carry one of them; the message shows which.
         """
         try:
-            joined = " ".join(keys)  # type: ignore[arg-type]  # bytes among them: TypeError
-        except TypeError:
+            joined = " ".join(keys).encode()  # type: ignore[arg-type]  # bytes: TypeError
+        except (TypeError, UnicodeEncodeError):
             return [self.wire(key) for key in keys]
-        if joined.isprintable() and joined.count(" ") == len(keys) - 1:
-            if self._prefix:
-                joined = self._prefix_text + joined.replace(" ", " " + self._prefix_text)
-            wires = joined.encode("utf-8", "surrogateescape").split(b" ")
-            shortest = len(self._prefix) + 1
-            if len(min(wires, key=len)) >= shortest and len(max(wires, key=len)) <= MAX_KEY_BYTES:
-                return wires
-        return [self.wire(key) for key in keys]
+        wires = joined.split(b" ")
+        legal = (
+            len(wires) == len(keys)
+            and b"" not in wires
+            and len(joined) == len(joined.translate(None, _CONTROLS))
+            and max(map(len, wires)) <= self._room
+        )
+        if not legal:
+            return [self.wire(key) for key in keys]
+        prefix = self._prefix
+        return [prefix + wire for wire in wires] if prefix else wires
 
     def _carefully(self, key: Key) -> bytes:
         encoded = _utf8(key)

@@ -34,6 +34,8 @@ class AsyncRetrieval(AsyncBase):
         if item is None:
             return default
         value, flags, _ = item
+        if value and flags == self._verbatim:
+            return value
         if not (value or flags) and await self._is_lease(wire, deadline):
             return default
         try:
@@ -148,16 +150,18 @@ class AsyncRetrieval(AsyncBase):
         found: dict[bytes, RawItem] | None = await self._request(request, deadline)
         if not found:
             return {}
-        loads = self._loads
+        find, loads, verbatim = found.get, self._loads, self._verbatim
         values: dict[AnyKey, object] = {}
         for name, wire in zip(names, wires, strict=True):
-            if wire not in found:
+            item = find(wire)
+            if item is None:
                 continue
-            value, flags, _ = found[wire]
-            if not (value or flags) and await self._is_lease(wire, deadline):
-                continue
-            try:
-                values[name] = loads(value, flags)
-            except UnreadableValue as error:
-                self._skip(error, flags, name)
+            value, flags, _ = item
+            if value and flags == verbatim:
+                values[name] = value
+            elif value or flags or not await self._is_lease(wire, deadline):
+                try:
+                    values[name] = loads(value, flags)
+                except UnreadableValue as error:
+                    self._skip(error, flags, name)
         return values

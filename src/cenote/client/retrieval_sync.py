@@ -35,6 +35,8 @@ class Retrieval(Base):
         if item is None:
             return default
         value, flags, _ = item
+        if value and flags == self._verbatim:
+            return value
         if not (value or flags) and self._is_lease(wire, deadline):
             return default
         try:
@@ -149,16 +151,18 @@ class Retrieval(Base):
         found: dict[bytes, RawItem] | None = self._request(request, deadline)
         if not found:
             return {}
-        loads = self._loads
+        find, loads, verbatim = found.get, self._loads, self._verbatim
         values: dict[AnyKey, object] = {}
         for name, wire in zip(names, wires, strict=True):
-            if wire not in found:
+            item = find(wire)
+            if item is None:
                 continue
-            value, flags, _ = found[wire]
-            if not (value or flags) and self._is_lease(wire, deadline):
-                continue
-            try:
-                values[name] = loads(value, flags)
-            except UnreadableValue as error:
-                self._skip(error, flags, name)
+            value, flags, _ = item
+            if value and flags == verbatim:
+                values[name] = value
+            elif value or flags or not self._is_lease(wire, deadline):
+                try:
+                    values[name] = loads(value, flags)
+                except UnreadableValue as error:
+                    self._skip(error, flags, name)
         return values

@@ -15,7 +15,7 @@ from cenote.client.keys import AnyKey, Key, listed, mapped
 from cenote.client.numbers import checked_u64
 from cenote.client.outcome import OUTAGES
 from cenote.client.ttl import Ttl
-from cenote.client.values import LEASE, dumps_all
+from cenote.client.values import BYTES, LEASE, dumps_all
 from cenote.errors import CenoteError, InvalidArgument
 from cenote.protocol import DELETED, STORED, BatchReply, MetaReply, RawItem
 from cenote.runtime.aio import monotonic
@@ -47,7 +47,10 @@ class AsyncStorage(AsyncBase):
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
         deadline = monotonic() + self._timeout
-        data, flags = self._dumps(value)
+        if type(value) is bytes and self._verbatim == BYTES:
+            data, flags = value, BYTES
+        else:
+            data, flags = self._dumps(value)
         expiry = 0 if ttl is None else self._exptime(ttl)
         if noreply:
             return await self._send("set", self._wire(key), data, flags, expiry, deadline)

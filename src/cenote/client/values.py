@@ -77,11 +77,10 @@ class JsonSerde:
         """Return the value stored as ``data`` with ``flags``."""
         if flags == BYTES:
             return data
-        reader = _READERS.get(flags)
-        if reader is None:
-            raise UnreadableValue(unknown_flags(flags))
         try:
-            return reader(data)
+            return data.decode() if flags == STR else _READERS[flags](data)
+        except KeyError:
+            raise UnreadableValue(unknown_flags(flags)) from None
         except (ValueError, RecursionError) as error:
             raise UnreadableValue(f"the value is not what its flags ({flags}) say") from error
 
@@ -178,13 +177,21 @@ class _LeaseAware:
         return self._loads(data, flags)
 
 
+def verbatim_flags(serde: Serde) -> int:
+    """Return the flags with which values are their bytes, so that ``loads`` need not be called.
+
+    There are none, -1, for a user's own serialisation.
+    """
+    return BYTES if isinstance(serde, (JsonSerde, RawSerde)) else -1
+
+
 def dumps_all(serde: Serde, values: Sequence[object]) -> tuple[Sequence[bytes], Sequence[int]]:
     """Return the bytes and the flags of many values: two sequences, in the values' order.
 
     Raises:
         NotSerializable: One of the values can not be stored.
     """
-    if set(map(type, values)) == {bytes} and isinstance(serde, (JsonSerde, RawSerde)):
+    if verbatim_flags(serde) == BYTES and set(map(type, values)) == {bytes}:
         return cast("Sequence[bytes]", values), [BYTES] * len(values)
     dumped = [serde.dumps(value) for value in values]
     return [data for data, _ in dumped], [flags for _, flags in dumped]
@@ -255,7 +262,7 @@ def _bool(data: bytes) -> bool:
 
 # ``int`` strips the blank that the server leaves when ``decr`` shortens a number.
 _READERS: Mapping[int, Callable[[bytes], object]] = MappingProxyType(
-    {STR: bytes.decode, INT: int, JSON: json.loads, BOOL: _bool}
+    {INT: int, JSON: json.loads, BOOL: _bool}
 )
 
 

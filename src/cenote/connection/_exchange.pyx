@@ -114,20 +114,6 @@ class _DeadlinePassed(Exception):
 cdef class Channel:
     """Requests and replies over one connected stream socket; see `_exchange_native.Channel`."""
 
-    cdef object sock
-    cdef ReplyParser parser
-    cdef public object address
-    cdef public double timeout
-    cdef double armed
-    cdef double began
-    cdef Py_ssize_t sent
-    cdef Py_ssize_t taken
-    cdef long born
-    cdef int fd
-    cdef char claimed
-    cdef bint dirty
-    cdef bint shut
-
     def __init__(self, sock, double timeout, address="an unnamed peer"):
         sock.settimeout(None)
         self.sock = sock
@@ -161,8 +147,10 @@ cdef class Channel:
         """The socket's descriptor (-1 when closed)."""
         return self.sock.fileno()
 
-    def exchange(self, Request request not None, double deadline):
+    cpdef object exchange(self, Request request, double deadline):
         """Send a request and return its reply."""
+        if request is None:  # a typed argument may be, in a function that C can call
+            raise TypeError("exchange takes a Request, not None")
         self.enter()
         try:
             reply = self.ask(request, deadline)

@@ -2,6 +2,7 @@
 
 cimport cython
 
+from cenote.connection._exchange cimport Channel
 from cenote.pool._fast_c cimport Entry, Front
 
 
@@ -11,5 +12,5 @@ cdef class Lane:
     cdef Front _pool
     cdef object _once_more
 
-    @cython.locals(pool=Front, entry=Entry, answer=int)
+    @cython.locals(pool=Front, entry=Entry, connection=Channel, answer=int)
     cpdef object request(self, request, double deadline)

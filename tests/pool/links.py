@@ -1,8 +1,9 @@
 """A connector for threads under the test's control, and a core driven by hand.
 
-Strategy: a ``Link`` records what is done to it and asserts at once what no pool may do: two owners at a
-time, use after close, two closes. ``Links`` makes them; each of its operations can be told to fail
-or to wait at a gate. ``HandDriven`` performs what a ``PoolCore`` asks for, when told, on a manual clock.
+Strategy: a ``Link`` records what is done to it and asserts at once what no pool may do: two owners
+at a time, use after close, two closes. ``Links`` makes them; each of its operations can be told to
+fail or to wait at a gate. ``HandDriven`` performs what a ``PoolCore`` asks for, when told, on a
+manual clock.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable
 from itertools import count
 from random import Random
+from typing import Self
 
 from cenote.pool.actions import Close, Connect, Ping, Reset, Tell, Warn
 from cenote.pool.core import PoolCore
@@ -38,7 +40,7 @@ class Link:
         self.clean = True
         self.owner: object = None
 
-    def __enter__(self) -> Link:
+    def __enter__(self) -> Self:
         """Be used, by one at a time."""
         assert self.owner is None, f"{self} is in use by {self.owner}"
         assert not self.closes, f"{self} is closed"

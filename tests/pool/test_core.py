@@ -16,7 +16,6 @@ from cenote.pool.actions import Close, Connect
 from cenote.pool.fast import LEASED, RESERVED
 from cenote.pool.observer import Observer
 from cenote.pool.waiters import CANCELLED, FAILED, GRANTED, QUEUED, Ticket
-
 from tests.pool.links import HandDriven, Trouble
 
 # Growth.
@@ -224,7 +223,9 @@ def test_callers_beyond_max_waiting_are_turned_away_at_once() -> None:
     pool = HandDriven(max_size=1, max_waiting=1)
     pool.lease()
     pool.ask()
-    with pytest.raises(PoolSaturated, match="1/1 in use, 1 waiting.*raise max_size or max_waiting"):
+    with pytest.raises(
+        PoolSaturated, match=r"1/1 in use, 1 waiting.*raise max_size or max_waiting"
+    ):
         pool.ask()
     assert pool.stats().saturated == 1
     assert pool.stats().waiting == 1
@@ -329,7 +330,7 @@ def test_waiters_and_newcomers_fail_at_once_where_that_was_asked_for() -> None:
     waiters = [pool.ask() for _ in range(3)]
     pool.fail_all(Trouble("refused"))
     assert all(waiter.state == FAILED for waiter in waiters)
-    with pytest.raises(ConnectFailed, match="3 connects in a row failed.*refused") as caught:
+    with pytest.raises(ConnectFailed, match=r"3 connects in a row failed.*refused") as caught:
         pool.ask()
     assert isinstance(caught.value.__cause__, Trouble)
     assert pool.stats().failed == 3
@@ -756,7 +757,7 @@ def test_resize_to_more_serves_those_who_wait() -> None:
 
 def test_sizes_out_of_range_change_nothing() -> None:
     pool = HandDriven(max_size=4)
-    with pytest.raises(ConfigurationError, match="min_size=5.*0 .. max_size"):
+    with pytest.raises(ConfigurationError, match=r"min_size=5.*0 .. max_size"):
         pool.core.resize(5, 4, pool.now)
     assert (pool.core.min_size, pool.core.max_size) == (0, 4)
 

@@ -34,7 +34,11 @@ def run(program: str, *flags: str) -> str:
         "pool = Pool(Resource, min_size=2)\nwith pool.connection(): pass",
         "pool = Pool(Resource)\nconn = pool.acquire()",
         "pool = ThreadMappedPool(Resource)\nwith pool.connection(): pass",
-        "pool = Pool(lambda: time.sleep(60))\ntry: pool.acquire(timeout=0.05)\nexcept TimeoutError: pass",
+        """
+        pool = Pool(lambda: time.sleep(60))
+        try: pool.acquire(timeout=0.05)
+        except TimeoutError: pass
+        """,
         """
         pool = Pool(Resource, max_size=1)
         conn = pool.acquire()

@@ -74,7 +74,7 @@ def parent_pool() -> Iterator[tuple[Pool[Line], Lines]]:
 
 
 def test_a_child_opens_connections_of_its_own() -> None:
-    with parent_pool() as (pool, lines):
+    with parent_pool() as (pool, _):
         with pool.connection() as line:
             pass
 

@@ -1,11 +1,11 @@
 """An exception may strike a thread anywhere in acquire and release: no slot, no wake-up is lost.
 
-Strategy: ``Striker`` is a trace function that counts the points at which the interpreter may deliver an
-asynchronous exception while a pool's own code runs, and raises at the k-th. A scenario is run once to
-count them, then once for each; after each the pool must be whole. Asynchronous exceptions (a signal's
-KeyboardInterrupt, PyThreadState_SetAsyncExc) are delivered when a function begins, after a call, and
-at a loop's end, never between taking a lock by ``with`` and being bound to release it; so those points
-are struck and no others. In the compiled fast path there are none at all.
+Strategy: ``Striker`` is a trace function that counts the points at which the interpreter may
+deliver an asynchronous exception while a pool's own code runs, and raises at the k-th. A scenario is
+run once to count them, then once for each; after each the pool must be whole. Asynchronous
+exceptions (a signal's KeyboardInterrupt, PyThreadState_SetAsyncExc) are delivered when a function
+begins, after a call, and at a loop's end, never between taking a lock by ``with`` and being bound
+to release it; so those points are struck and no others. In the compiled fast path there are none.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class CheckedWires(Wires):
 
 
 def whole(pool: Pool[Wire]) -> None:
-    """Assert that nothing is lost: the pool gives out all it may, at once, and the books balance."""
+    """Assert that nothing is lost: the pool gives out all it may, and the books balance."""
     gc.collect()
     held = [pool.acquire(timeout=PATIENCE) for _ in range(pool.stats().max_size)]
     for conn in held:
@@ -223,7 +223,7 @@ def test_a_strike_anywhere_in_a_release_leaves_nobody_waiting(fairness: Any) -> 
 
 @pytest.mark.parametrize("fairness", ["eventual", "strict"])
 def test_a_strike_anywhere_in_a_wait_passes_on_what_was_granted(fairness: Any) -> None:
-    """psycopg_pool loses the connection when a BaseException strikes a waiter during the hand-off."""
+    """psycopg_pool loses the connection when a BaseException strikes during the hand-off."""
 
     def scenario(striker: Striker) -> None:
         with Pool(Wires(), max_size=1, fairness=fairness) as pool:

@@ -139,9 +139,8 @@ def test_a_foreign_release_is_a_lease_error_and_changes_nothing() -> None:
 def test_a_lease_is_for_one_block_at_a_time() -> None:
     with Pool(Links()) as pool:
         lease = pool.connection()
-        with lease:
-            with pytest.raises(LeaseError, match="for each with block"):
-                lease.__enter__()
+        with lease, pytest.raises(LeaseError, match="for each with block"):
+            lease.__enter__()
         with pytest.raises(LeaseError, match="ended already"):
             lease.__exit__(None, None, None)
         with lease:
@@ -190,8 +189,7 @@ def test_try_acquire_checks_what_was_idle_for_long() -> None:
 
 def test_timeout_zero_does_not_wait() -> None:
     with Pool(Links(), max_size=1) as pool, pool.connection(), pytest.raises(PoolTimeout):
-        with pool.connection(timeout=0):
-            pass
+        pool.acquire(timeout=0)
 
 
 def test_a_wait_ends_by_its_deadline_and_says_who_holds_what() -> None:
@@ -346,11 +344,10 @@ def test_a_connector_that_raises_even_system_exit_loses_no_slot() -> None:
 
 def test_a_close_that_raises_frees_the_slot_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     links = Links(close=fail)
-    with caplog.at_level(logging.WARNING, "cenote.pool"):
-        with Pool(links, max_size=1) as pool:
-            with pytest.raises(ValueError), pool.connection():
-                raise ValueError
-            pool.release(pool.acquire())
+    with caplog.at_level(logging.WARNING, "cenote.pool"), Pool(links, max_size=1) as pool:
+        with pytest.raises(ValueError), pool.connection():
+            raise ValueError
+        pool.release(pool.acquire())
     assert "closing a connection" in caplog.text
 
 
@@ -529,7 +526,7 @@ def test_a_lease_that_is_garbage_collected_frees_its_slot(said: list[str]) -> No
 
 
 def test_an_acquired_connection_that_is_garbage_collected_frees_its_slot(said: list[str]) -> None:
-    with Pool(lambda: Closing(), max_size=1) as pool:
+    with Pool(Closing, max_size=1) as pool:
         pool.acquire()
         gc.collect()
         pool.release(pool.acquire())
@@ -640,9 +637,9 @@ def test_open_warms_the_pool_up() -> None:
 
 
 def test_open_says_why_the_pool_stays_cold() -> None:
-    with Pool(Links(connect=fail), min_size=2) as pool:
-        with pytest.raises(PoolTimeout, match="0 of min_size=2.*Trouble: refused"):
-            pool.open(wait=True, timeout=0.02)
+    cold = pytest.raises(PoolTimeout, match=r"0 of min_size=2.*Trouble: refused")
+    with Pool(Links(connect=fail), min_size=2) as pool, cold:
+        pool.open(wait=True, timeout=0.02)
 
 
 def test_the_floor_is_kept_up() -> None:

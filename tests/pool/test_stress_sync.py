@@ -103,21 +103,25 @@ def test_everything_at_once() -> None:
         max_lifetime=0.05, max_idle=0.01, keepalive=0.01, backoff_base=1e-4, backoff_cap=1e-3,
     )  # fmt: skip
 
+    def lease(rng: random.Random) -> None:
+        with pool.connection() as link, link:
+            if rng.random() < 0.1:
+                raise ValueError
+
+    def hurry(rng: random.Random) -> None:
+        pool.release(pool.acquire(timeout=rng.choice([0.0, 0.001, 0.5])))
+
+    def invalidate(rng: random.Random) -> None:
+        pool.invalidate_all()
+
+    def resize(rng: random.Random) -> None:
+        pool.resize(1, rng.randint(2, 5))
+
     def work(rng: random.Random) -> None:
         for _ in range(120):
+            (act,) = rng.choices([lease, hurry, invalidate, resize], [90, 6, 2, 2])
             with suppress(PoolError, ValueError):
-                dice = rng.random()
-                if dice < 0.02:
-                    pool.invalidate_all()
-                elif dice < 0.04:
-                    pool.resize(1, rng.randint(2, 5))
-                elif dice < 0.1:
-                    conn = pool.acquire(timeout=rng.choice([0.0, 0.001, 0.5]))
-                    pool.release(conn)
-                else:
-                    with pool.connection() as link, link:
-                        if dice > 0.9:
-                            raise ValueError
+                act(rng)
 
     run(10, work)
     pool.resize(0, 4)

@@ -1,7 +1,7 @@
 """What the core wants done, by a driver, outside its lock.
 
-Strategy: plain values. ``Connect``, ``Close``, ``Ping`` and ``Reset`` are answered by a call into the core;
-``Warn`` and ``Tell`` are not.
+Strategy: plain values. ``Connect``, ``Close``, ``Ping`` and ``Reset`` are answered by a call into
+the core; ``Warn`` and ``Tell`` are not.
 """
 
 from __future__ import annotations

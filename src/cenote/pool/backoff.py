@@ -1,8 +1,9 @@
 """When to try to connect again after a failure.
 
-Strategy: exponential back-off with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015):
-the delay is uniform in [0, min(cap, base * 2^failures)]. ``now`` is an argument, the state is two
-numbers and the last error, and there is no recursion anywhere: a million failures cost nothing.
+Strategy: exponential back-off with full jitter (Brooker, "Exponential Backoff And Jitter", AWS
+2015): the delay is uniform in [0, min(cap, base * 2^failures)]. ``now`` is an argument, the state
+is two numbers and the last error, and there is no recursion anywhere: a million failures cost
+nothing.
 """
 
 from __future__ import annotations

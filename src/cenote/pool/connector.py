@@ -26,9 +26,10 @@ class Connector(Protocol[T]):
     """Opens and closes resources for a ``Pool``.
 
     Optional methods, used when present: ``is_alive(resource) -> bool`` (without a round trip),
-    ``ping(resource)`` (a round trip; raises when dead), ``reset(resource)`` (make clean for the next
-    lease; raises when it can not), ``classify(error) -> "ok" | "discard" | "invalidate_all"``,
-    ``abort(resource)`` (let go without a goodbye), ``is_clean(resource) -> bool`` (nothing to reset).
+    ``ping(resource)`` (a round trip; raises when dead), ``reset(resource)`` (make clean for the
+    next lease; raises when it can not), ``classify(error) -> "ok" | "discard" | "invalidate_all"``,
+    ``abort(resource)`` (let go without a goodbye), ``is_clean(resource) -> bool`` (nothing to
+    reset).
     """
 
     def connect(self, timeout: float) -> T:
@@ -41,8 +42,9 @@ class Connector(Protocol[T]):
 class AsyncConnector(Protocol[T]):
     """Opens and closes resources for an ``AsyncPool``.
 
-    The optional methods are those of ``Connector``. ``close``, ``is_alive``, ``ping``, ``reset`` and
-    ``abort`` may be plain functions or coroutine functions; ``classify`` and ``is_clean`` are plain.
+    The optional methods are those of ``Connector``. ``close``, ``is_alive``, ``ping``, ``reset``
+    and ``abort`` may be plain functions or coroutine functions; ``classify`` and ``is_clean`` are
+    plain.
     """
 
     async def connect(self, timeout: float) -> T:
@@ -107,8 +109,7 @@ def hooks(
     Raises:
         ConfigurationError: The connector can neither be called nor has ``connect`` and ``close``.
     """
-    found = Hooks(*_required(connector), *_optional(connector, check, reset, classify))
-    return found
+    return Hooks(*_required(connector), *_optional(connector, check, reset, classify))
 
 
 def async_hooks(
@@ -145,7 +146,7 @@ def _required(connector: object) -> tuple[Callable[[float], Any], Callable[[Any]
             return connect, close
     elif callable(connector):
         factory = cast("Callable[[], Any]", connector)
-        return lambda timeout: factory(), _close
+        return lambda _timeout: factory(), _close
     raise ConfigurationError(
         f"{connector!r} is no connector: pass an object with connect(timeout) and close(resource), "
         "or a callable that returns a resource with close()"

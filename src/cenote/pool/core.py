@@ -1,44 +1,47 @@
 """The pool as a pure state machine: it decides, a driver acts.
 
-Strategy: every call takes ``now`` (monotonic seconds); none blocks, logs, or runs a user's code. This
-module holds the calls; the state, and the ``settle`` that ends every call, are in ``settlement.py``;
-what time brings about is in ``upkeep.py``.
+Strategy: every call takes ``now`` (monotonic seconds); none blocks, logs, or runs a user's code.
+This module holds the calls; the state, and the ``settle`` that ends every call, are in
+``settlement.py``; what time brings about is in ``upkeep.py``.
 
 How a driver uses it
 --------------------
-A driver serialises all calls but those of ``core.stack`` (thread pool: one lock; asyncio: the loop).
-After **every** call, still serialised, it drains ``woken``: for each ticket ``ticket.wake()``. Then,
+A driver serialises all calls but those of ``core.stack`` (threads: one lock; asyncio: the loop).
+After **every** call, still serialised, it drains ``woken``: ``ticket.wake()`` for each. Then,
 outside the lock, it drains ``actions`` (``popleft`` until empty) and performs each:
 
-    Connect   open a resource within ``connect_timeout``; answer ``connected(action, resource, now)`` or
-              ``connect_failed(action, error, now)`` (exactly one of them, exactly once)
-    Close     ``hooks.close(entry.resource)``; answer ``closed(action, now)``, whether or not it raised
-    Ping      ``hooks.ping``; answer ``pinged(entry, ok, now)``
-    Reset     ``hooks.reset``; answer ``was_reset(entry, ok, now)``
-    Warn      warn (and log); Tell: ``observer.tell(action.call)``
+    Connect  open a resource within ``connect_timeout``; answer ``connected(action, resource, now)``
+             or ``connect_failed(action, error, now)``: exactly one of them, exactly once
+    Close    ``hooks.close(entry.resource)``; answer ``closed(action, now)``, even if it raised
+    Ping     ``hooks.ping``; answer ``pinged(entry, ok, now)``
+    Reset    ``hooks.reset``; answer ``was_reset(entry, ok, now)``
+    Warn     warn (and log)
+    Tell     ``observer.tell(action.call)``
 
 and sees to it that ``tick(now)`` is called at ``due`` (which any call may lower; inf: never).
 
-To acquire (``stack.take(now)`` returned None)::
+To acquire, where ``stack.take(now)`` returned None::
 
-    ticket = DriverTicket(now, stack.who())          # a Ticket with wake() overridden
-    entry = core.acquire(ticket, now)                # raises PoolClosed, PoolSaturated, ConnectFailed
+    ticket = DriverTicket(now, stack.who())     # a Ticket with wake() overridden
+    entry = core.acquire(ticket, now)           # raises PoolClosed, PoolSaturated, ConnectFailed
     loop:
-      entry None: wait until woken or the deadline. Then, serialised:
-          ticket.state GRANTED: entry = ticket.entry; FAILED: raise ticket.error;
-          QUEUED and ticket.nudged: entry = core.acquire(ticket, now); None: wait on
-          deadline: entry = core.cancel(ticket, now, "timeout"); an entry was granted meanwhile: use
-          it; None: raise ticket.error if it FAILED, else ``core.timeout_error(ticket, now)``
-          cancel or any exception: ``core.abandon(ticket, now)`` passes on whatever it holds
-      entry.state RESERVED: it must be checked first, not serialised: ``ok = is_alive(resource)``, then
+      entry is None: wait until woken, or for the deadline. Then, serialised:
+          ticket.state GRANTED: entry = ticket.entry
+          ticket.state FAILED, or ticket.nudged: entry = core.acquire(ticket, now); None: wait on
+          the deadline has passed: entry = core.cancel(ticket, now, "timeout"); not None: it was
+              granted meanwhile, use it; None: raise ``ticket.error or core.timeout_error(...)``
+          a cancel, any exception: ``core.abandon(ticket, now)`` passes on whatever it holds
+      entry.state RESERVED: check it first, not serialised: ``ok = is_alive(resource)``; then
           True from ``core.checked(ticket, ok, now)``: it is leased; False: it is discarded, and
           entry = core.acquire(ticket, now) again (the same ticket keeps its place)
-      entry.state LEASED: done; call ``stack.watch.taken(entry, waited)`` if there is a watch.
+      entry.state LEASED: done; ``stack.watch.taken(entry, waited)`` if there is a watch
 
-To release: ``stack.give(entry, now)``: DONE: nothing more; SETTLE: ``core.settle(now)``; REFUSED: judge the
-error and the resource outside the lock, then ``core.release(entry, now, verdict, clean)``.
+To release: ``stack.give(entry, now)``. DONE: nothing more; SETTLE: ``core.settle(now)``; REFUSED:
+judge the error and the resource outside the lock, then ``core.release(entry, now, verdict,
+clean)``.
 
-``stack.poke`` is called by finalizers, anywhere: it must have ``settle`` called soon, and never block.
+``stack.poke`` is called by finalizers, anywhere: it must have ``settle`` called soon, and not
+block.
 """
 
 from __future__ import annotations
@@ -201,6 +204,7 @@ class PoolCore(Leasing[T]):
 
     def too_cold(self, now: float) -> PoolTimeout:
         """Build the error of ``open(wait=True)`` when it took too long."""
+        self.settle(now)
         return refusals.cold(self)
 
     def drain(self, now: float) -> None:

@@ -3,8 +3,8 @@
 Strategy: work waits in two lanes, connects first. A thread takes one piece at a time and, before it
 begins, hires a successor if more is waiting, so that a call that hangs never holds up the next; it
 ends when nothing is left. Connects are as many as the core permits; of other chores at most
-``_MOST_CHORES`` are under way at once. Threads are hired by the keeper and by each other, never by a
-caller (``keeper_sync.py`` says why). All fields are guarded by the pool's lock.
+``_MOST_CHORES`` are under way at once. Threads are hired by the keeper and by each other, never by
+a caller (``keeper_sync.py`` says why). All fields are guarded by the pool's lock.
 """
 
 from __future__ import annotations

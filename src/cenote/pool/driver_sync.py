@@ -1,16 +1,18 @@
 """Drives ``PoolCore`` from threads, under one lock.
 
-Strategy: one lock guards the core, and under it nothing happens but calls to the core and the release
-of raw locks: no user code, no connect, close, ping or log, and nothing that waits. Each waiter waits
-on a gate of its own. Connecting and closing is the crew's work (``crew_sync.py``), what time brings
-about the keeper's (``keeper_sync.py``). Their threads are never interrupted by signals, and what the core
-wants done is handed over to them under the lock, so whoever is interrupted can not lose it.
+Strategy: one lock guards the core, and under it nothing happens but calls to the core and the
+release of raw locks: no user code, no connect, close, ping or log, and nothing that waits. Each
+waiter waits on a gate of its own. Connecting and closing is the crew's work (``crew_sync.py``),
+what time brings about the keeper's (``keeper_sync.py``). Their threads are never interrupted by
+signals, and what the core wants done is handed over to them under the lock, so whoever is
+interrupted can not lose it.
 
-An exception may strike a caller anywhere (KeyboardInterrupt, PyThreadState_SetAsyncExc). It then holds
-either an entry, whose finalizer frees the slot, or a ticket, which is abandoned; what it left half
-done, the next ``settle`` completes, and while anybody waits the keeper settles every ``_HEARTBEAT``.
-``with lock`` is the only way the lock is taken: the interpreter lets nothing in between taking it and
-being bound to release it, which ``lock.acquire()`` before a ``try`` does not guarantee.
+An exception may strike a caller anywhere (KeyboardInterrupt, PyThreadState_SetAsyncExc). It then
+holds either an entry, whose finalizer frees the slot, or a ticket, which is abandoned; what it left
+half done, the next ``settle`` completes, and while anybody waits the keeper settles every
+``_HEARTBEAT``. ``with lock`` is the only way the lock is taken: the interpreter lets nothing in
+between taking it and being bound to release it, which ``lock.acquire()`` before a ``try`` does not
+guarantee.
 """
 
 from __future__ import annotations
@@ -33,12 +35,13 @@ from cenote.pool.core import PoolCore
 from cenote.pool.crew_sync import Crew, Work
 from cenote.pool.fast import DETACHED, NEVER, RESERVED
 from cenote.pool.fast_path import Entry, Front
+from cenote.pool.gate_sync import Gate, ThreadTicket
 from cenote.pool.keeper_sync import KEEPER
 from cenote.pool.leaks import place
 from cenote.pool.observer import Observer, tell
 from cenote.pool.options import PoolOptions
 from cenote.pool.stats import Reason
-from cenote.pool.waiters import FAILED, GRANTED, Ticket
+from cenote.pool.waiters import FAILED, GRANTED
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,40 +49,6 @@ R = TypeVar("R")
 _HEARTBEAT = 0.1  # seconds between the keeper's visits while anybody waits
 _RECALL = 1.0  # seconds after which a waiter calls the keeper again
 _log = logging.getLogger("cenote.pool")
-
-
-class Gate:
-    """What one thread waits at; opening it lets one wait through, now or later."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def open(self) -> None:
-        """Let the thread through; opening an open gate does nothing. Never blocks."""
-        try:
-            self._lock.release()
-        except RuntimeError:
-            return
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the gate is open, and close it behind oneself."""
-        self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
-
-
-class ThreadTicket(Ticket[T]):
-    """A thread that waits for a connection."""
-
-    __slots__ = ("gate",)
-
-    def __init__(self, now: float, holder: object) -> None:
-        super().__init__(now, holder)
-        self.gate = Gate()
-
-    def wake(self) -> None:
-        self.gate.open()
 
 
 class Driver(Front[T]):

@@ -3,19 +3,19 @@
 Strategy: one atomic pop and one append on a deque, everything else is comparisons on values that
 only change under the pool's lock:
 
-* ``barrier``: from this time on newcomers may not take (the head waiter is too old; -inf: pool closed
-  or strict and somebody waits; +inf: nobody waits).
-* ``alert``: from this time on whoever gives must have the core settle matters. It is read *after* the
-  append, and a waiter looks at ``idle`` *after* it has set ``alert``, so one of the two always sees
-  the other: no wake-up is lost.
+* ``barrier``: from this time on newcomers may not take (the head waiter is too old; -inf: the pool
+  is closed, or strict and somebody waits; +inf: nobody waits).
+* ``alert``: from this time on whoever gives must have the core settle matters. It is read *after*
+  the append, and a waiter looks at ``idle`` *after* it has set ``alert``, so one of the two always
+  sees the other: no wake-up is lost.
 * An entry that is stale in any way is put back where it was, and the caller takes the slow path.
 
-An entry is mutated by its owner only, so its counts need no lock: ``uses`` counts its leases, and the
-pool's totals are sums over entries.
+An entry is mutated by its owner only, so its counts need no lock: ``uses`` counts its leases, and
+the pool's totals are sums over entries.
 
 Lost leases: a leased entry is referenced by its lease alone. When that is garbage-collected, the
-entry's finalizer puts it (alive again) into ``lost`` and calls ``poke``. For ``lend``, where the user
-holds the bare resource, the entry lets go of it and keeps a weak reference made once at birth.
+entry's finalizer puts it (alive again) into ``lost`` and calls ``poke``. For ``lend``, where the
+user holds the bare resource, the entry lets go of it and keeps a weak reference made once at birth.
 Finalizers run anywhere, maybe under the pool's lock: they append, poke, and never block.
 
 The same file is compiled, unchanged, as ``cenote.pool._fast_c`` (types in ``_fast_c.pxd``).
@@ -23,13 +23,13 @@ The same file is compiled, unchanged, as ``cenote.pool._fast_c`` (types in ``_fa
 
 from __future__ import annotations
 
-import weakref
 from collections import deque
 from collections.abc import Callable
 from types import EllipsisType, GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cenote.errors import LeaseError
+from cenote.pool.loans import LoanRef, loan_ref
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def _nothing() -> None:
 
 
 class Watch(Protocol):
-    """Sees every lease begin; set only while somebody asked for it (leaks, observer, histograms)."""
+    """Sees every lease begin; there is one only if leaks, an observer or histograms want it."""
 
     def taken(self, entry: Entry[T], waited: float) -> None:
         """An entry was leased; runs in the caller, without the lock."""
@@ -90,25 +90,10 @@ class Entry(Root, Generic[T]):
     """
 
     __slots__ = (
-        "__weakref__",
-        "born",
-        "expires",
-        "generation",
-        "holder",
-        "idle_since",
-        "key",
-        "leased_at",
-        "ping_after",
-        "ref",
-        "replacing",
-        "reported",
-        "resource",
-        "serial",
-        "site",
-        "stack",
-        "state",
-        "uses",
-    )
+        "__weakref__", "born", "expires", "generation", "holder", "idle_since", "key",
+        "leased_at", "ping_after", "ref", "replacing", "reported", "resource", "serial",
+        "site", "stack", "state", "uses",
+    )  # fmt: skip
 
     def __init__(
         self, stack: IdleStack[T], resource: T, serial: int, now: float, expires: float
@@ -129,7 +114,7 @@ class Entry(Root, Generic[T]):
         self.site: str | None = None
         self.reported = False
         self.replacing = False
-        self.ref: LoanRef[T] | None = _loan_ref(resource, stack)
+        self.ref: LoanRef[T] | None = loan_ref(resource, stack.mourn)
 
     def __del__(self) -> None:
         if self.state < CLOSING:
@@ -140,27 +125,11 @@ class Entry(Root, Generic[T]):
         return f"<Entry #{self.serial} of {self.resource!r}, {self.uses} uses>"
 
 
-class LoanRef(weakref.ref[T]):
-    """A weak reference to a resource that remembers the identity it is lent under."""
-
-    __slots__ = ("key",)
-    key: int
-
-
-def _loan_ref(resource: T, stack: IdleStack[T]) -> LoanRef[T] | None:
-    try:
-        ref = LoanRef(resource, stack.mourn)
-    except TypeError:
-        return None
-    ref.key = id(resource)
-    return ref
-
-
 class IdleStack(Root, Generic[T]):
     """The idle entries of a pool and the values that guard them; see the module's strategy.
 
-    ``take``, ``give``, ``lend`` and ``reclaim`` are safe from any thread without a lock. All attributes but
-    ``low`` are written under the pool's lock only.
+    ``take``, ``give``, ``lend`` and ``reclaim`` are safe from any thread without a lock. All
+    attributes but ``low`` are written under the pool's lock only.
 
     Attributes:
         low: The fewest entries that were idle at once since the last pruning.
@@ -169,25 +138,10 @@ class IdleStack(Root, Generic[T]):
     """
 
     __slots__ = (
-        "__weakref__",
-        "_pop",
-        "_push",
-        "alert",
-        "barrier",
-        "check_after",
-        "fifo",
-        "generation",
-        "idle",
-        "is_clean",
-        "lent",
-        "lost",
-        "low",
-        "max_uses",
-        "mourned",
-        "poke",
-        "watch",
-        "who",
-    )
+        "__weakref__", "_pop", "_push", "alert", "barrier", "check_after", "fifo",
+        "generation", "idle", "is_clean", "lent", "lost", "low", "max_uses", "mourned", "poke",
+        "watch", "who",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -231,9 +185,7 @@ class IdleStack(Root, Generic[T]):
         ):
             self.put_back(entry)
             return None
-        left = len(self.idle)
-        if left < self.low:
-            self.low = left
+        self.low = min(self.low, len(self.idle))
         self.lease(entry, now)
         if self.watch is not None:
             self.watch.taken(entry, 0.0)
@@ -257,8 +209,8 @@ class IdleStack(Root, Generic[T]):
         """Return a leased entry.
 
         Returns:
-            ``DONE``; ``SETTLE``: it is idle, but the core must settle (somebody waits); ``REFUSED``:
-            it is still leased, the core must release it.
+            ``DONE``; ``SETTLE``: it is idle, but the core must settle (somebody waits);
+            ``REFUSED``: it is still leased, the core must release it.
         """
         if (
             entry.state != LEASED
@@ -284,7 +236,7 @@ class IdleStack(Root, Generic[T]):
         return resource
 
     def reclaim(self, resource: T) -> Entry[T] | None:
-        """Find the entry of a lent resource; ``None``: it is not (or no longer) lent by this pool."""
+        """Find the entry of a lent resource; ``None``: it is not lent (any more)."""
         entry = self.lent.pop(id(resource), None)
         if entry is not None:
             entry.resource = resource
@@ -313,8 +265,8 @@ class Front(Root, Generic[T]):
     def connection(self, timeout: float | EllipsisType | None = ...) -> Lease[T]:
         """Lease a connection for a ``with`` block.
 
-        An error that leaves the block is judged by ``classify``; one it does not call "ok" costs the
-        connection, never the slot.
+        An error that leaves the block is judged by ``classify``; one it does not call "ok" costs
+        the connection, never the slot.
 
         Args:
             timeout: Seconds for queueing, connecting and checking together; ``None``: no limit; 0:
@@ -344,7 +296,9 @@ class Front(Root, Generic[T]):
         """
         entry = self.stack.reclaim(conn)
         if entry is None:
-            raise LeaseError(f"{conn!r} is not out on lease from this pool: released twice, or foreign")
+            raise LeaseError(
+                f"{conn!r} is not out on lease from this pool: released twice, or foreign"
+            )
         answer = self.stack.give(entry, self.clock())
         if answer != DONE:
             self.conclude(entry, answer)
@@ -367,7 +321,7 @@ class Front(Root, Generic[T]):
             self.conclude(entry, answer)
 
     def conclude(self, entry: Entry[T], answer: int) -> None:
-        """Go on from a ``give`` that was not all; after SETTLE the entry may be another's already."""
+        """Go on from ``give``; after SETTLE the entry may be another's already."""
         if answer == SETTLE:
             self._settle()
         else:
@@ -384,7 +338,7 @@ class Front(Root, Generic[T]):
 
 
 class Lease(Root, Generic[T]):
-    """One connection for one ``with`` block. Dropping it without leaving the block frees its slot."""
+    """One connection for one ``with`` block. Dropped without leaving it, it frees its slot."""
 
     __slots__ = ("__weakref__", "_entry", "_front", "_timeout")
 

@@ -1,15 +1,16 @@
 """The one thread that looks after all thread pools of the process.
 
-Strategy: it sleeps until the earliest pool is due or somebody calls, then visits whom that concerns.
-It starts with the first pool that needs it and leaves with the last, holds pools weakly, and runs
-nothing that may block: what may, it hires threads for.
+Strategy: it sleeps until the earliest pool is due or somebody calls, then visits whom that
+concerns. It starts with the first pool that needs it and leaves with the last, holds pools weakly,
+and runs nothing that may block: what may, it hires threads for.
 
 Only it starts threads, never a caller: an exception sent to a thread that is just starting another
-can strike the newborn instead, and ``Thread.start`` then waits for it for ever. So the keeper itself is
-started by a raw thread nobody waits for, and whoever waits for a connection calls again in a while.
+can strike the newborn instead, and ``Thread.start`` then waits for it for ever. So the keeper
+itself is started by a raw thread nobody waits for, and whoever waits for a connection calls again
+in a while.
 
-``call`` and ``poke`` append to a queue and release a raw lock, nothing else: they can neither block nor
-deadlock wherever they run, so a finalizer may use them.
+``call`` and ``poke`` append to a queue and release a raw lock, nothing else: they can neither block
+nor deadlock wherever they run, so a finalizer may use them.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Keeper:
         self._ring()
 
     def adopt(self, farewell: Callable[[], None]) -> None:
-        """Run what a dropped pool left to do, in a thread of its own. Never blocks; safe anywhere."""
+        """Run what a dropped pool left to do, in a thread. Never blocks; safe anywhere."""
         self._orphans.append(farewell)
         self._ring()
 

@@ -1,8 +1,8 @@
 """Who holds a lease for too long, and where it was borrowed.
 
-Strategy: nothing of this exists unless it was asked for (``leak_after``, an observer, histograms): then the
-stack has a ``Watchman``, which sees every lease begin, and every release takes the slow path. A leak
-is reported once while it lasts and once when it ends.
+Strategy: nothing of this exists unless it was asked for (``leak_after``, an observer, histograms):
+then the stack has a ``Watchman``, which sees every lease begin, and every release takes the slow
+path. A leak is reported once while it lasts and once when it ends.
 """
 
 from __future__ import annotations

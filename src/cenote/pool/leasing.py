@@ -1,8 +1,8 @@
 """How a caller gets a connection from the core, and gives it back.
 
-Strategy: a caller is a ``Ticket``. What it is given is leased, or reserved where a check must come first;
-whatever goes wrong in between, ``abandon`` passes on what the ticket holds. See ``core.py`` for the
-protocol a driver follows.
+Strategy: a caller is a ``Ticket``. What it is given is leased, or reserved where a check must come
+first; whatever goes wrong in between, ``abandon`` passes on what the ticket holds. See ``core.py``
+for the protocol a driver follows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Leasing(Settlement[T]):
             PoolClosed, PoolSaturated, ConnectFailed: The ticket is not queued.
         """
         self._admit(ticket, now)
-        if ticket.state == NEW or ticket.state == QUEUED:
+        if ticket.state in (NEW, QUEUED):
             entry = self.take_idle(now) if self._may_take(ticket, now) else None
             if entry is not None:
                 self.grant(ticket, entry, now)
@@ -50,7 +50,7 @@ class Leasing(Settlement[T]):
         return ticket.entry
 
     def checked(self, ticket: Ticket[T], ok: bool, now: float) -> bool:
-        """Answer for the entry reserved for a ticket; True: it is leased; False: it is discarded."""
+        """Answer for the entry reserved for a ticket; True: it is leased, False: discarded."""
         entry = ticket.entry
         if entry is None or entry.state != RESERVED:
             raise LeaseError("nothing is reserved for this ticket")

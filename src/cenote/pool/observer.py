@@ -1,8 +1,8 @@
 """What a pool announces to whoever listens.
 
-Strategy: methods that do nothing by default, so that a listener overrides only what it needs and new
-events break nobody. No observer, no call. Called outside the pool's lock, from whichever thread or
-task caused the event; an observer that raises is logged and ignored.
+Strategy: methods that do nothing by default, so that a listener overrides only what it needs and
+new events break nobody. No observer, no call. Called outside the pool's lock, from whichever thread
+or task caused the event; an observer that raises is logged and ignored.
 """
 
 from __future__ import annotations

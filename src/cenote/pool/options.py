@@ -23,7 +23,8 @@ class PoolOptions:
     """The options of a pool; times are seconds on the monotonic clock.
 
     Attributes:
-        min_size: Live connections that upkeep maintains, best effort. 0 or more, at most ``max_size``.
+        min_size: Live connections that upkeep maintains, best effort. 0 or more, at most
+            ``max_size``.
         max_size: Hard cap on slots; a slot is held from the start of connecting until close has
             returned. 1 or more.
         timeout: One absolute deadline for queueing, connecting and checking; ``None``: no limit;
@@ -47,7 +48,8 @@ class PoolOptions:
         max_lifetime: Upper bound of a connection's life. ``None``: no limit.
         lifetime_jitter: Share of ``max_lifetime`` by which a life may be shorter, drawn at birth.
         max_uses: Leases after which a connection is retired. ``None``: no limit.
-        check_after: Idle time from which a connection is checked before it is handed out; 0: always.
+        check_after: Idle time from which a connection is checked before it is handed out; 0:
+            always.
         keepalive: Idle connections are pinged about this often. ``None``: off.
         leak_after: A lease held longer than this is reported once. ``None``: off.
         histograms: Keep histograms of wait, use and create times.
@@ -93,7 +95,9 @@ class PoolOptions:
         _choice("order", self.order, ("lifo", "fifo"))
         _choice("on_down", self.on_down, ("wait", "fail"))
         if not 0.0 <= self.lifetime_jitter < 1.0:
-            raise ConfigurationError(_refusal("lifetime_jitter", self.lifetime_jitter, "0 <= x < 1"))
+            raise ConfigurationError(
+                _refusal("lifetime_jitter", self.lifetime_jitter, "0 <= x < 1")
+            )
         if self.backoff_cap < self.backoff_base:
             raise ConfigurationError(
                 _refusal("backoff_cap", self.backoff_cap, f">= backoff_base ({self.backoff_base})")

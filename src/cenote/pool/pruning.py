@@ -1,9 +1,9 @@
 """How many connections nobody needed.
 
-Strategy: the low watermark. Over each period the stack keeps the fewest entries that were ever idle at
-once: so many could have been missing without anybody noticing. Those are closed at its end, the
-oldest first. Unlike a limit on idle time this does not need lifo order to work, and never closes what
-a burst needs again each minute.
+Strategy: the low watermark. Over each period the stack keeps the fewest entries that were ever idle
+at once: so many could have been missing without anybody noticing. Those are closed at its end, the
+oldest first. Unlike a limit on idle time this does not need lifo order to work, and never closes
+what a burst needs again each minute.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Why a caller gets no connection: the errors of acquire and release.
 
-Strategy: every error says what happened, the state, and what to change. Texts are built from the very
-snapshot that the error carries, so that the two can not disagree. The last connect error is the cause.
+Strategy: every error says what happened, the state, and what to change. Texts are built from the
+very snapshot that the error carries, so that the two can not disagree. The last connect error is
+the cause.
 """
 
 from __future__ import annotations

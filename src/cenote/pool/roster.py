@@ -1,8 +1,8 @@
 """Every connection that holds a slot, and the totals of those that are gone.
 
-Strategy: a leased entry is referenced by its lease alone (that is how a lost lease is found out), so
-the roster keeps weak references. Totals are sums over entries: ``uses`` of the living plus what the
-departed left behind, so that leasing itself counts nothing and needs no lock.
+Strategy: a leased entry is referenced by its lease alone (that is how a lost lease is found out),
+so the roster keeps weak references. Totals are sums over entries: ``uses`` of the living plus what
+the departed left behind, so that leasing itself counts nothing and needs no lock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,16 @@ class Roster(Generic[T]):
         closed: Departures by reason.
     """
 
-    __slots__ = ("_departed_uses", "_refs", "_serials", "closed", "closing", "created", "detached", "lost")
+    __slots__ = (
+        "_departed_uses",
+        "_refs",
+        "_serials",
+        "closed",
+        "closing",
+        "created",
+        "detached",
+        "lost",
+    )
 
     def __init__(self) -> None:
         self._refs: dict[int, weakref.ref[Entry[T]]] = {}
@@ -69,7 +78,7 @@ class Roster(Generic[T]):
         self.created += 1
 
     def revive(self, entry: Entry[T]) -> None:
-        """Keep an entry that its finalizer has saved: the collector clears weak references first."""
+        """Keep an entry that its finalizer saved: the collector clears weak references first."""
         if entry.serial in self._refs:
             self._refs[entry.serial] = weakref.ref(entry)
 
@@ -100,4 +109,3 @@ class Roster(Generic[T]):
     def in_state(self, state: int) -> int:
         """Count the living entries in a state."""
         return sum(entry.state == state for entry in self)
-

@@ -1,15 +1,16 @@
 """The state of a pool, and the one routine that brings it in order.
 
-Strategy: ``settle`` ends every call of the core. It buries lost leases, serves waiters from idle, sheds
-a surplus, lets the pool grow, and posts the values that guard the lock-free path. It works from what
-is there, not from what was planned, and each step takes effect before it is struck off, so that
-``settle`` also heals whatever an exception interrupted half-way.
+Strategy: ``settle`` ends every call of the core. It buries lost leases, serves waiters from idle,
+sheds a surplus, lets the pool grow, and posts the values that guard the lock-free path. It works
+from what is there, not from what was planned, and each step takes effect before it is struck off,
+so that ``settle`` also heals whatever an exception interrupted half-way.
 
 Fairness follows Go's ``sync.Mutex``: while the head waiter is young, a release only nudges it and
 newcomers, who are running already, may win the race; no second waiter is nudged meanwhile. Once the
 head is older than ``fair_after``, newcomers are barred and the next release is handed to it. Unlike
-there, hand-offs are paced: each costs a context switch, and when all who wait are old, handing every
-release over is a convoy. So many waiters wait at most about ``fair_after * _PACE`` each, in turn.
+there, hand-offs are paced: each costs a context switch, and when all who wait are old, handing
+every release over is a convoy. So many waiters wait at most about ``fair_after * _PACE`` each, in
+turn.
 """
 
 from __future__ import annotations
@@ -265,7 +266,7 @@ class Settlement(PoolState[T]):
         return None
 
     def retire(self, entry: Entry[T], reason: Reason) -> None:
-        """Have an entry closed that the caller alone holds; its slot is held until that returned."""
+        """Have an entry closed that the caller alone holds; until then its slot is held."""
         self.actions.append(Close(entry, reason))
         entry.state = CLOSING
         entry.ref = None

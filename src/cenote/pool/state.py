@@ -1,7 +1,7 @@
 """What a pool is at an instant: the fields every decision reads and writes.
 
-Strategy: each fact has one home. Idle entries are in the stack, living ones in the roster, those who
-wait in the queue, attempts in ``connects``; gauges are derived from these and never stored.
+Strategy: each fact has one home. Idle entries are in the stack, living ones in the roster, those
+who wait in the queue, attempts in ``connects``; gauges are derived from these and never stored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 from cenote.pool.actions import Action, Connect
 from cenote.pool.backoff import Backoff
 from cenote.pool.fast import ALWAYS, NEVER
-from cenote.pool.fast_path import Entry, IdleStack
+from cenote.pool.fast_path import IdleStack
 from cenote.pool.leaks import Watchman
 from cenote.pool.observer import Observer
 from cenote.pool.options import PoolOptions
@@ -33,7 +33,7 @@ def anonymous(holder: object) -> tuple[str, str]:
     return ("?" if holder is None else str(holder), "")
 
 
-def _never_clean(resource: object) -> bool:
+def _never_clean(_resource: object) -> bool:
     return False
 
 

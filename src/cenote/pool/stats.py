@@ -21,7 +21,7 @@ REASONS: tuple[Reason, ...] = (
 BOUNDS: tuple[float, ...] = tuple(
     digit * 10.0**power for power in range(-6, 2) for digit in (1.0, 2.0, 5.0)
 )
-"""Upper bounds of the histogram's buckets in seconds: 1 us to 50 s; one more bucket is unbounded."""
+"""Upper bounds of a histogram's buckets in seconds: 1 us to 50 s; one more is unbounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,12 @@ class Histogram:
         self._total = 0.0
 
     def record(self, seconds: float) -> None:
+        """Count a duration."""
         self._counts[bisect_left(BOUNDS, seconds)] += 1
         self._total += seconds
 
     def snapshot(self) -> Distribution:
+        """Return what was counted so far."""
         return Distribution(tuple(self._counts), self._total)
 
 
@@ -92,9 +94,9 @@ class Holder:
 class PoolStats:
     """A pool at an instant: gauges first, then counters since it was made.
 
-    ``overdue`` are connects that have run past ``connect_timeout`` and not returned: they hold a slot.
-    ``acquired == released + used + detached + lost`` and ``created == sum(closed.values()) + live +
-    detached`` hold in every snapshot (``live`` includes connections being closed).
+    ``overdue`` are connects that have run past ``connect_timeout`` and not returned: they hold a
+    slot. ``acquired == released + used + detached + lost`` and ``created == sum(closed.values()) +
+    live + detached`` hold in every snapshot (``live`` includes connections being closed).
     """
 
     name: str

@@ -1,7 +1,8 @@
 """The pool for threads: its public face.
 
 Strategy: what is fast is in ``fast.py`` (``connection``, ``acquire``, ``release``), what waits in
-``driver_sync.py``; here are construction, opening and closing, and what an operator may ask or order.
+``driver_sync.py``; here are construction, opening and closing, and what an operator may ask or
+order.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Pool(Driver[T]):
     Args:
         connector: A ``Connector``, or a callable that returns a resource with ``close()``.
         check: Asked, by the caller's thread, before a connection that was idle for ``check_after``
-            is handed out, so it should not block; ``True``: the connector's ``is_alive``; ``False``:
-            none.
+            is handed out, so it should not block; ``True``: the connector's ``is_alive``;
+            ``False``: none.
         reset: Run on release, by a thread of the pool, unless the connector's ``is_clean`` says it
             is needless; ``True``: the connector's ``reset``; ``False``: none.
         classify: Judges the error that a lease ended with; ``None``: the connector's. Without one,
@@ -157,10 +158,10 @@ class Pool(Driver[T]):
             PoolTimeout: They were not there in time; the pool is open and goes on trying.
             PoolClosed: The pool has been closed.
         """
-        self._order(lambda now: self._core.open(now))
+        self._order(self._core.open)
         patience = self._options.timeout if timeout is None else timeout
         if wait and not self._await(lambda: self._core.warm, patience):
-            raise self._order(lambda now: self._core.too_cold(now))
+            raise self._order(self._core.too_cold)
 
     def close(self, timeout: float = 10.0) -> CloseReport:
         """Refuse newcomers, fail those who wait, close every connection.
@@ -200,7 +201,7 @@ class Pool(Driver[T]):
         Returns:
             True when nothing is out any more; the pool still has to be closed.
         """
-        self._order(lambda now: self._core.drain(now))
+        self._order(self._core.drain)
         return self._await(lambda: self._core.drained, timeout)
 
     def __del__(self) -> None:
@@ -265,15 +266,15 @@ class Pool(Driver[T]):
 
     def invalidate_all(self) -> None:
         """Hand none of the present connections out again; those on lease are closed on return."""
-        self._order(lambda now: self._core.invalidate_all(now))
+        self._order(self._core.invalidate_all)
 
     def stats(self) -> PoolStats:
         """Describe the pool at this instant."""
-        return self._order(lambda now: self._core.snapshot(now))
+        return self._order(self._core.snapshot)
 
     def holders(self) -> list[Holder]:
         """Describe the leases that are out, longest held first."""
-        return self._order(lambda now: self._core.holders(now))
+        return self._order(self._core.holders)
 
     @property
     def name(self) -> str:
@@ -283,7 +284,8 @@ class Pool(Driver[T]):
     def __repr__(self) -> str:
         core = self._core
         idle, size = len(core.stack.idle), core.size
-        return f"<{type(self).__name__} {self._name!r} {core.phase}: {size}/{core.max_size}, {idle} idle>"
+        state = f"{core.phase}: {size}/{core.max_size}, {idle} idle"
+        return f"<{type(self).__name__} {self._name!r} {state}>"
 
     def _renew(self) -> None:
         """In a forked child: begin anew, let go of what was inherited."""

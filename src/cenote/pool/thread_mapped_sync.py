@@ -1,8 +1,8 @@
 """A pool that gives each thread a connection of its own.
 
 Strategy: a ``Pool`` underneath, from which each thread leases once and keeps what it got. Using it
-again touches nothing that is shared: no lock, no queue. What a dead thread leaves behind goes back to
-the pool by the finalizer of its thread-local binding, and serves the next thread.
+again touches nothing that is shared: no lock, no queue. What a dead thread leaves behind goes back
+to the pool by the finalizer of its thread-local binding, and serves the next thread.
 """
 
 from __future__ import annotations
@@ -125,12 +125,12 @@ class ThreadMappedPool(Generic[T]):
     def connection(self, timeout: float | EllipsisType | None = ...) -> MappedLease[T]:
         """Use this thread's connection for a ``with`` block.
 
-        An error that leaves the block is judged by ``classify``; one it does not call "ok" costs the
-        connection, and the thread's next use opens another.
+        An error that leaves the block is judged by ``classify``; one it does not call "ok" costs
+        the connection, and the thread's next use opens another.
 
         Args:
-            timeout: Seconds for waiting and connecting, where that is needed; ``None``: no limit; 0:
-                do not wait; by default the pool's ``timeout``.
+            timeout: Seconds for waiting and connecting, where that is needed; ``None``: no limit;
+                0: do not wait; by default the pool's ``timeout``.
 
         Raises:
             PoolTimeout, PoolClosed, ConnectFailed: On entering the block.
@@ -149,7 +149,7 @@ class ThreadMappedPool(Generic[T]):
         self._give_back(binding)
 
     def invalidate_all(self) -> None:
-        """Use none of the present connections again; each thread opens another when it needs one."""
+        """Use none of the present connections again; each thread opens another in its time."""
         self._pool.invalidate_all()
 
     def stats(self) -> PoolStats:
@@ -226,17 +226,19 @@ class ThreadMappedPool(Generic[T]):
         stack, now = self._pool.stack, self._pool.clock()
         if entry is None or entry.stack is not stack:
             return None
-        if entry.generation != stack.generation or now >= entry.expires:
+        if (
+            entry.generation != stack.generation
+            or now >= entry.expires
+            or entry.uses >= stack.max_uses
+        ):
             self._pool.checkin(entry)
-        elif entry.uses >= stack.max_uses:
-            self._pool.checkin(entry)
-        elif now - entry.idle_since >= stack.check_after and not self._pool.is_alive(entry.resource):
+            return None
+        if now - entry.idle_since >= stack.check_after and not self._pool.is_alive(entry.resource):
             self._pool.discard(entry, "check")
-        else:
-            entry.uses += 1
-            entry.leased_at = now
-            return entry
-        return None
+            return None
+        entry.uses += 1
+        entry.leased_at = now
+        return entry
 
     def _binding(self) -> Binding[T]:
         try:
@@ -253,9 +255,7 @@ class MappedLease(Generic[T]):
 
     __slots__ = ("_pool", "_timeout")
 
-    def __init__(
-        self, pool: ThreadMappedPool[T], timeout: float | EllipsisType | None
-    ) -> None:
+    def __init__(self, pool: ThreadMappedPool[T], timeout: float | EllipsisType | None) -> None:
         self._pool = pool
         self._timeout = timeout
 

@@ -1,9 +1,9 @@
 """What time brings about in a pool: expiry, replacement, pruning, pings, leaks, overdue connects.
 
-Strategy: ``tick`` looks at everything and does what is due; ``next_deadline`` says when to look again.
-Both cost O(connections) and run rarely. An entry near the end of its life is replaced *first*, where
-a slot allows and the entry is needed; one that is leased is never interrupted: it is retired when it
-comes back.
+Strategy: ``tick`` looks at everything and does what is due; ``next_deadline`` says when to look
+again. Both cost O(connections) and run rarely. An entry near the end of its life is replaced
+*first*, where a slot allows and the entry is needed; one that is leased is never interrupted: it is
+retired when it comes back.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class Upkeep(Generic[T]):
             yield now + pool.heartbeat
 
     def _entry_due(self, entry: Entry[T], now: float) -> float:
-        return min(self._life_due(entry, now), self._ping_due(entry, now), self._leak_due(entry, now))
+        return min(
+            self._life_due(entry, now), self._ping_due(entry, now), self._leak_due(entry, now)
+        )
 
     def _life_due(self, entry: Entry[T], now: float) -> float:
         early = entry.expires - self._lead

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import os
 import threading
 import time
 import weakref
@@ -630,6 +631,22 @@ def test_an_idle_connection_does_not_keep_its_last_task_alive(run: Run) -> None:
     run(scenario)
 
 
+def test_a_lease_taken_outside_any_task_has_no_name(run: Run) -> None:
+    async def scenario() -> None:
+        world = World(GatedConnector(clean=True))
+        await world.use("first")
+        taken: list[Resource | None] = []
+        asyncio.get_running_loop().call_soon(lambda: taken.append(world.pool.try_acquire()))
+        await pass_turns(2)
+        (holder,) = world.pool.holders()
+        assert (holder.who, holder.where) == ("?", "")
+        assert taken[0] is not None
+        world.pool.release(taken[0])
+        await world.end()
+
+    run(scenario)
+
+
 def test_holders_say_which_task_holds_what_and_where_it_is(virtually: Run) -> None:
     async def scenario() -> None:
         world = World(GatedConnector(clean=True))
@@ -782,7 +799,7 @@ def test_upkeep_prunes_and_retires_without_being_asked(virtually: Run) -> None:
 
 
 @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="since Python 3.12")
-def test_an_eager_task_factory_changes_nothing(run: Run) -> None:
+def test_an_eager_task_factory_changes_nothing() -> None:
     async def scenario() -> None:
         eager: Any = asyncio.eager_task_factory  # type: ignore[attr-defined]
         asyncio.get_running_loop().set_task_factory(eager)
@@ -790,7 +807,7 @@ def test_an_eager_task_factory_changes_nothing(run: Run) -> None:
         await asyncio.gather(*(world.use(str(number)) for number in range(6)))
         await world.end()
 
-    run(scenario)
+    run_in(asyncio.new_event_loop, scenario)  # uvloop does not know how to use one
 
 
 def test_an_observer_is_told_and_its_mistakes_are_logged(
@@ -843,8 +860,9 @@ def test_open_says_why_the_pool_stays_cold(virtually: Run) -> None:
             await world.pool.open(wait=True, timeout=3.0)
         assert isinstance(caught.value.__cause__, Trouble)
         await world.pool.close()
-        with pytest.raises(PoolClosed):
-            await world.pool.open()
+        for wait in (False, True):
+            with pytest.raises(PoolClosed):
+                await world.pool.open(wait)
 
     virtually(scenario)
 
@@ -1000,6 +1018,8 @@ def test_another_loop_is_refused_with_what_to_do(run: Run) -> None:
                 await refused
         with pytest.raises(WrongLoop):
             pool.try_acquire()
+        with pytest.raises(WrongLoop, match="call_soon_threadsafe"):
+            pool.stats()
 
     async def scenario() -> None:
         await use()
@@ -1047,6 +1067,110 @@ def test_a_release_from_another_thread_is_refused_and_changes_nothing(run: Run) 
         assert "call_soon_threadsafe" in str(errors[0])
         await asyncio.get_running_loop().shutdown_default_executor()
         await world.end()
+
+    run(scenario)
+
+
+def test_a_waiter_is_served_by_what_another_thread_gives_back(run: Run) -> None:
+    """It should be handed over to the loop; but where it is not, nobody is left waiting."""
+
+    async def scenario() -> None:
+        world = World(GatedConnector(clean=True), max_size=1, fairness="strict")
+        entry = await world.pool.checkout(world.pool.clock() + 5)
+        waiter = asyncio.create_task(world.use("waiter"))
+        await pass_turns(2)
+        world._watching = False
+        thread = threading.Thread(target=world.pool.checkin, args=(entry,))
+        thread.start()
+        thread.join()
+        assert await waiter is entry.resource
+        await world.end()
+
+    run(scenario)
+
+
+def test_a_lease_lost_after_its_loop_was_closed_is_counted_by_the_next_call(run: Run) -> None:
+    pool = AsyncPool(GatedConnector(clean=True))
+    leases: list[Any] = []
+
+    async def scenario() -> None:
+        leases.append(pool.connection())
+        await leases[0].__aenter__()
+
+    run(scenario)
+    leases.clear()
+    with pytest.warns(ResourceWarning):
+        assert pool.stats().lost == 1
+
+
+def test_a_connection_to_be_closed_as_the_loop_ends_is_closed(run: Run) -> None:
+    """Its task is cancelled before it has run a line."""
+    connector = GatedConnector(clean=True)
+    pool = AsyncPool(connector)
+
+    async def scenario() -> None:
+        async with pool.connection():
+            pass
+        pool.invalidate_all()
+
+    with asyncio.Runner() as runner:
+        runner.run(scenario())
+    assert connector.resources[0].closes == 1
+    assert pool.stats().size == 0
+
+
+def test_a_close_under_way_as_the_loop_ends_is_aborted(run: Run) -> None:
+    aborted: list[Resource] = []
+
+    class Connector(GatedConnector):
+        def abort(self, resource: Resource) -> None:
+            aborted.append(resource)
+            raise Trouble("not even that works")
+
+    pool = AsyncPool(Connector(clean=True, close=Behaviour.NEVER))
+
+    async def scenario() -> None:
+        async with pool.connection():
+            pass
+        pool.invalidate_all()
+        await pass_turns(2)
+
+    with asyncio.Runner() as runner:
+        runner.run(scenario())
+    assert len(aborted) == 1
+    assert pool.stats().size == 0
+
+
+def test_in_a_forked_child_the_parents_leases_are_not_valid_and_the_parent_goes_on(
+    run: Run,
+) -> None:
+    connector = GatedConnector(clean=True)
+    pool = AsyncPool(connector, max_size=1)
+    held: list[Resource] = []
+
+    async def lease() -> None:
+        held.append(await pool.acquire())
+
+    def in_child() -> int:
+        try:
+            pool.release(held[0])
+        except LeaseError:
+            return len(connector.resources) - 1 + held[0].closes
+        return 9
+
+    async def give_back() -> None:
+        pool.release(held[0])
+        async with pool.connection() as resource:
+            assert resource is held[0]
+        await pool.close()
+
+    async def scenario() -> None:
+        await lease()
+        child = os.fork()
+        if not child:
+            os._exit(in_child())
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        await give_back()
 
     run(scenario)
 

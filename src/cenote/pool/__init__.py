@@ -7,6 +7,7 @@ possible. This package imports nothing of cenote but its errors and the implemen
 
 from __future__ import annotations
 
+from cenote.pool.aio import AsyncPool
 from cenote.pool.connector import AsyncConnector, Connector, Verdict
 from cenote.pool.observer import Observer
 from cenote.pool.options import PoolOptions
@@ -16,6 +17,7 @@ from cenote.pool.thread_mapped_sync import ThreadMappedPool
 
 __all__ = [
     "AsyncConnector",
+    "AsyncPool",
     "CloseReport",
     "Connector",
     "Holder",

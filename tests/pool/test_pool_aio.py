@@ -1141,6 +1141,13 @@ def test_a_close_under_way_as_the_loop_ends_is_aborted(run: Run) -> None:
     assert pool.stats().size == 0
 
 
+def exit_code_of_a_fork(in_child: Callable[[], int]) -> int:
+    child = os.fork()
+    if not child:
+        os._exit(in_child())
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def test_in_a_forked_child_the_parents_leases_are_not_valid_and_the_parent_goes_on(
     run: Run,
 ) -> None:
@@ -1166,10 +1173,7 @@ def test_in_a_forked_child_the_parents_leases_are_not_valid_and_the_parent_goes_
 
     async def scenario() -> None:
         await lease()
-        child = os.fork()
-        if not child:
-            os._exit(in_child())
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert exit_code_of_a_fork(in_child) == 0
         await give_back()
 
     run(scenario)

@@ -1,5 +1,7 @@
 # C types for fast_aio.py, which is compiled unchanged as cenote.pool._fast_aio_c.
 
+cimport cython
+
 from cenote.pool._fast_c cimport Entry, IdleStack
 
 cdef int SETTLE, REFUSED
@@ -9,6 +11,7 @@ cdef class Root:
     pass
 
 
+@cython.final
 cdef class Done:
     pass
 
@@ -24,8 +27,8 @@ cdef class AsyncFront(Root):
     cdef _give(self, Entry entry, BaseException error)
 
 
+@cython.final
 cdef class AsyncLease(Root):
-    cdef object __weakref__
     cdef Entry _entry
     cdef AsyncFront _front
     cdef object _timeout

@@ -165,7 +165,7 @@ class AsyncFront(Root, Generic[T]):
 class AsyncLease(Root, Generic[T]):
     """One connection for one ``async with`` block. Dropping it without leaving frees its slot."""
 
-    __slots__ = ("__weakref__", "_entry", "_front", "_timeout")
+    __slots__ = ("_entry", "_front", "_timeout")
 
     def __init__(self, front: AsyncFront[T], timeout: float | EllipsisType | None) -> None:
         self._front = front

@@ -89,8 +89,8 @@ class Computing(Base):
           given back and the next in turn computes. The lease of a process that died lapses.
         * A ``delete`` or a write while a value is computed is not undone: the value is returned to
           its caller and not stored.
-        * A key read this way is best written this way: clients that know nothing of leases see
-          one, while a missing value is computed, as an empty value.
+        * A key read this way is best written this way. ``get`` gives the old value until its time
+          to be served is over. Clients that know nothing of leases see one as an empty value.
 
         On servers without the meta commands the same holds at the cost of a request or two more.
         The age of a value that was stored by other means is not known there: with ``stale_for`` it

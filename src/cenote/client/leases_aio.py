@@ -45,8 +45,8 @@ class AsyncMetaLeases:
         self._read = read
         self._key = key
         self._terms = terms
-        self._won: Found | None = None
-        self._won_at = 0.0
+        self._won: Found
+        self._won_at: float
 
     async def look(self, deadline: float) -> Look:
         """Read the item; ask for its lease where that is the next step.
@@ -64,14 +64,11 @@ class AsyncMetaLeases:
 
     async def store(self, data: bytes, flags: int, deadline: float) -> None:
         """Store the value, unless the key was deleted or written since the lease was given."""
-        if self._won is not None:
-            tokens = b"C%d F%d T%d" % (self._won.cas, flags, self._terms.exptime)
-            await self._request(protocol.meta_set(self._key, data, tokens), deadline)
+        tokens = b"C%d F%d T%d" % (self._won.cas, flags, self._terms.exptime)
+        await self._request(protocol.meta_set(self._key, data, tokens), deadline)
 
     async def release(self, deadline: float) -> None:
         """Let somebody else compute: the lease on a miss goes, an old value is as it was before."""
-        if self._won is None:
-            return
         tokens = b"C%d" % self._won.cas
         if not self._won.empty:
             left = time_given_back(self._won.remaining, monotonic() - self._won_at)
@@ -122,7 +119,7 @@ class AsyncClassicLeases:
         self._terms = terms
         self._marker = marker_of(key)
         self._token = token_bytes(16)
-        self._won: RawItem | None = None
+        self._won: RawItem
 
     async def look(self, deadline: float) -> Look:
         """Read the item; ask for its lease where that is the next step."""
@@ -143,8 +140,6 @@ class AsyncClassicLeases:
 
     async def store(self, data: bytes, flags: int, deadline: float) -> None:
         """Store the value, unless the key was deleted or written since the lease was given."""
-        if self._won is None:
-            return
         if self._terms.stale_for:  # the marker first: without it, the value would look due
             marker = protocol.store("set", self._marker, b"", 0, self._terms.fresh)
             await self._request(marker, deadline)
@@ -153,8 +148,6 @@ class AsyncClassicLeases:
 
     async def release(self, deadline: float) -> None:
         """Let somebody else compute: the lease on a miss goes, an old value stays."""
-        if self._won is None:
-            return
         _, flags, cas = self._won
         if flags == LEASE:  # ``cas`` with an exptime in the past is a conditional delete
             await self._request(protocol.cas(self._key, b"", LEASE, -1, cas), deadline)

@@ -46,8 +46,8 @@ class MetaLeases:
         self._read = read
         self._key = key
         self._terms = terms
-        self._won: Found | None = None
-        self._won_at = 0.0
+        self._won: Found
+        self._won_at: float
 
     def look(self, deadline: float) -> Look:
         """Read the item; ask for its lease where that is the next step.
@@ -65,14 +65,11 @@ class MetaLeases:
 
     def store(self, data: bytes, flags: int, deadline: float) -> None:
         """Store the value, unless the key was deleted or written since the lease was given."""
-        if self._won is not None:
-            tokens = b"C%d F%d T%d" % (self._won.cas, flags, self._terms.exptime)
-            self._request(protocol.meta_set(self._key, data, tokens), deadline)
+        tokens = b"C%d F%d T%d" % (self._won.cas, flags, self._terms.exptime)
+        self._request(protocol.meta_set(self._key, data, tokens), deadline)
 
     def release(self, deadline: float) -> None:
         """Let somebody else compute: the lease on a miss goes, an old value is as it was before."""
-        if self._won is None:
-            return
         tokens = b"C%d" % self._won.cas
         if not self._won.empty:
             left = time_given_back(self._won.remaining, monotonic() - self._won_at)
@@ -123,7 +120,7 @@ class ClassicLeases:
         self._terms = terms
         self._marker = marker_of(key)
         self._token = token_bytes(16)
-        self._won: RawItem | None = None
+        self._won: RawItem
 
     def look(self, deadline: float) -> Look:
         """Read the item; ask for its lease where that is the next step."""
@@ -144,8 +141,6 @@ class ClassicLeases:
 
     def store(self, data: bytes, flags: int, deadline: float) -> None:
         """Store the value, unless the key was deleted or written since the lease was given."""
-        if self._won is None:
-            return
         if self._terms.stale_for:  # the marker first: without it, the value would look due
             marker = protocol.store("set", self._marker, b"", 0, self._terms.fresh)
             self._request(marker, deadline)
@@ -154,8 +149,6 @@ class ClassicLeases:
 
     def release(self, deadline: float) -> None:
         """Let somebody else compute: the lease on a miss goes, an old value stays."""
-        if self._won is None:
-            return
         _, flags, cas = self._won
         if flags == LEASE:  # ``cas`` with an exptime in the past is a conditional delete
             self._request(protocol.cas(self._key, b"", LEASE, -1, cas), deadline)

@@ -1103,7 +1103,7 @@ def test_a_lease_lost_after_its_loop_was_closed_is_counted_by_the_next_call(run:
         assert pool.stats().lost == 1
 
 
-def test_a_connection_to_be_closed_as_the_loop_ends_is_closed(run: Run) -> None:
+def test_a_connection_to_be_closed_as_the_loop_ends_is_closed() -> None:
     """Its task is cancelled before it has run a line."""
     connector = GatedConnector(clean=True)
     pool = AsyncPool(connector)
@@ -1119,7 +1119,7 @@ def test_a_connection_to_be_closed_as_the_loop_ends_is_closed(run: Run) -> None:
     assert pool.stats().size == 0
 
 
-def test_a_close_under_way_as_the_loop_ends_is_aborted(run: Run) -> None:
+def test_a_close_under_way_as_the_loop_ends_is_aborted() -> None:
     aborted: list[Resource] = []
 
     class Connector(GatedConnector):
@@ -1213,10 +1213,10 @@ def test_resets_and_connects_asked_for_after_the_loop_was_closed_fail(run: Run) 
     assert pool.stats().idle == 0
 
 
-def test_a_pool_left_open_when_its_loop_ends_leaves_no_noise(run: Run) -> None:
-    """asyncio.run cancels what is left: the pool's tasks, too, end in good order."""
+def test_a_pool_left_open_when_its_loop_ends_begins_nothing_more() -> None:
+    """asyncio.run cancels what is left, and lets the loop turn until that has ended."""
     connector = GatedConnector(connect=Behaviour.NEVER)
-    pool = AsyncPool(connector, min_size=2)
+    pool = AsyncPool(connector, min_size=2, backoff_base=1e-9)
 
     async def scenario() -> None:
         await pool.open()
@@ -1225,6 +1225,38 @@ def test_a_pool_left_open_when_its_loop_ends_leaves_no_noise(run: Run) -> None:
     with asyncio.Runner() as runner:
         runner.run(scenario())
     assert connector.calls["connect"] == 2
+
+
+def test_a_pool_whose_tasks_somebody_cancelled_works_on_for_who_comes(virtually: Run) -> None:
+    async def scenario() -> None:
+        world = World(GatedConnector(clean=True, connect=Behaviour.NEVER), min_size=1)
+        world._watching = False
+        await world.pool.open()
+        await pass_turns(2)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(10.0)
+        assert world.connector.calls["connect"] == 1
+        world.connector.behaviour["connect"] = Behaviour.OK
+        await world.use("who comes")
+        await world.end()
+
+    virtually(scenario)
+
+
+def test_a_waiter_is_served_although_somebody_cancelled_the_connect(virtually: Run) -> None:
+    async def scenario() -> None:
+        world = World(GatedConnector(clean=True, connect=Behaviour.NEVER))
+        world._watching = False
+        waiter = asyncio.create_task(world.use("waiter", timeout=None))
+        await pass_turns(3)
+        (connect,) = asyncio.all_tasks() - {asyncio.current_task(), waiter}
+        world.connector.behaviour["connect"] = Behaviour.OK
+        connect.cancel()
+        await waiter
+        await world.end()
+
+    virtually(scenario)
 
 
 def test_a_wall_clock_that_jumps_changes_nothing(

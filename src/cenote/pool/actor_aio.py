@@ -7,7 +7,9 @@ referenced here until they end, start in an empty context, and always answer the
 end. Each is bounded by ``connect_timeout``, so that a peer that has gone silent can not keep a
 slot for ever.
 
-When the loop is closed already no task can run: connections are then let go without a goodbye.
+When the loop is closed no task can run: connections are then let go without a goodbye. The same
+goes while it ends: that is known by the pool's tasks being cancelled by somebody else, as
+``asyncio.run`` does. Nothing is begun then, unless a caller waits or comes after all.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class Actor(Generic[T]):
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._acting = False
+        self._ending = False
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = NEVER
         self._closes: set[asyncio.Task[Answer]] = set()
@@ -57,9 +60,10 @@ class Actor(Generic[T]):
         self._unclosed: set[Close[T]] = set()
         self._watches: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
-    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Act in ``loop`` from now on."""
+    def enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Act in ``loop``, where a caller has come."""
         self._loop = loop
+        self._ending = False
 
     def act(self) -> None:
         """Do what the core has decided. Never suspends; may be called from within itself.
@@ -116,17 +120,25 @@ class Actor(Generic[T]):
         work = self._attempt(lambda _: verdict, entry, answer, judged=True)
         self._start("check", work, partial(answer, False))
 
+    @property
+    def _live_loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, if something may still be begun in it."""
+        if self._loop is None or self._loop.is_closed():
+            return None
+        return None if self._ending and not self._core.waiters else self._loop
+
     # The timer.
 
     def _arm(self) -> None:
         due = self._core.due
-        if due == NEVER or self._loop is None or self._loop.is_closed():
+        loop = self._live_loop
+        if due == NEVER or loop is None:
             self._disarm()
         elif due < self._armed_for:
             self._disarm()
             self._armed_for = due
             delay = max(0.0, due - self._clock())
-            self._timer = self._loop.call_later(delay, self._tick, context=contextvars.Context())
+            self._timer = loop.call_later(delay, self._tick, context=contextvars.Context())
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -151,7 +163,7 @@ class Actor(Generic[T]):
             tell(action.call)
         elif isinstance(action, Warn):
             _warn(action)
-        elif self._loop is None or self._loop.is_closed():
+        elif self._live_loop is None:
             self._give_up(action)
         elif isinstance(action, Connect):
             cancelled = ConnectFailed("connecting was cancelled", pool=core.name)
@@ -192,6 +204,7 @@ class Actor(Generic[T]):
     def _ended(self, failed: Answer, task: asyncio.Task[Answer]) -> None:
         self._closes.discard(task)
         self._others.discard(task)
+        self._ending |= task.cancelled() and self._core.phase != "closed"
         lost = task.cancelled() or task.exception() is not None
         answer = failed if lost else task.result()
         answer(self._clock())
@@ -261,7 +274,7 @@ class Actor(Generic[T]):
     def _give_up(self, action: Connect | Close[T] | Ping[T] | Reset[T]) -> None:
         now = self._clock()
         if isinstance(action, Connect):
-            error = PoolClosed("the pool's event loop is closed", pool=self._core.name)
+            error = PoolClosed("the pool's event loop has ended", pool=self._core.name)
             self._core.connect_failed(action, error, now)
         elif isinstance(action, Close):
             self._unclosed.add(action)

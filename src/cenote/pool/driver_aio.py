@@ -110,9 +110,9 @@ class AsyncDriver(AsyncFront[T]):
             self._loop = running
             self.is_running = running.is_running
             self._core.stack.who = _current_task_of(running)
-            self._actor.bind(running)
         elif self._loop is not running:
             raise self._wrong_loop(f"used in {running!r}: make one pool for each event loop")
+        self._actor.enter(running)
         self.thread = get_ident()  # a loop may be run by one thread after another
         return running
 

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from typing import Self
 
 from cenote import protocol
-from cenote.client.keys import Key, KeyEncoder
+from cenote.client.hot_path import Hot, KeyEncoder
+from cenote.client.keys import Key
 from cenote.client.options import ClientOptions
 from cenote.client.outcome import OUTAGES, ClientStats
 from cenote.client.ttl import Ttl, exptime
-from cenote.client.values import LEASE, serde_for, verbatim_flags
+from cenote.client.values import LEASE, serde_for
 from cenote.cluster import Server
 from cenote.cluster.sync import Cluster
 from cenote.errors import UnknownFlagsWarning, UnreadableValue, ValueTooLarge
@@ -27,7 +28,7 @@ from cenote.protocol import MetaReply, Request
 from cenote.runtime.sync import Exchange, sleep
 
 
-class Base:
+class Base(Hot):
     """The state of a client; the commands are in the classes made from this one."""
 
     def __init__(
@@ -37,19 +38,16 @@ class Base:
         self._wire = keys.wire
         self._wires = keys.wires
         self._serde = serde_for(options.serde)
-        self._dumps = self._serde.dumps
-        self._loads = self._serde.loads
-        self._verbatim = verbatim_flags(self._serde)
-        self._timeout = options.timeout
         self._raises = options.on_error == "raise"
         self._cluster = Cluster(
             servers, protocol=options.protocol, options=options.pool, observer=observer
         )
         self._strict: Exchange = self._cluster.request
-        self._request: Exchange = self._strict if self._raises else self._forgiving
         self._outages = 0
         self._unreadable = 0
         self._computed = 0
+        request = self._strict if self._raises else self._forgiving
+        super().__init__(keys, self._serde, options.timeout, request)
 
     def client_stats(self) -> ClientStats:
         """Return what this client has counted; see `ClientStats`."""

@@ -4,7 +4,8 @@ Strategy: ``str`` and ``bytes`` spell the same key (UTF-8). A key that memcached
 refused here, before a byte is sent: a space or a control byte in a key lets the rest of the line,
 and then the value, be read as commands. The common case is one scan in C, ``str.isprintable``: it
 is False for every control character and for lone surrogates, and leaves only the space to look for.
-Everything else takes the careful road, which also finds the words for the error.
+Everything else takes the careful road, which also finds the words for the error. The encoder is
+compiled where possible: the same file, as ``cenote.client._keys_c``, types in ``_keys_c.pxd``.
 
 Many keys are checked as one joined string, so that a key of a batch costs less than a single one.
 """
@@ -60,10 +61,13 @@ class KeyEncoder:
         Raises:
             InvalidKey: memcached can not carry this key; the message says why.
         """
-        if type(key) is str and key.isprintable() and " " not in key:
-            encoded = key.encode()
+        if type(key) is not str:
+            return self._carefully(key)
+        text = key
+        if text.isprintable() and " " not in text:
+            encoded = text.encode()
             if 0 < len(encoded) <= self._room:
-                return self._prefix + encoded
+                return self._prefix + encoded if self._prefix else encoded
         return self._carefully(key)
 
     def wires(self, keys: Sequence[Key]) -> list[bytes]:

@@ -1,7 +1,7 @@
-"""Reading: ``get`` and its kin, one value or many in one round trip.
+"""Reading: the kin of ``get``, one value or many in one round trip.
 
-Strategy: the common case of ``get`` is a straight line. An item with neither bytes nor flags may be
-a lease that ``get_or_compute`` has put there, so it is looked at a second time; nothing else pays.
+Strategy: an item with neither bytes nor flags may be a lease that ``get_or_compute`` has put there,
+so it is looked at a second time; nothing else pays.
 """
 
 from __future__ import annotations
@@ -20,29 +20,6 @@ from cenote.runtime.aio import monotonic
 
 class AsyncRetrieval(AsyncBase):
     """The commands that read values or change how long they live."""
-
-    async def get(self, key: Key, default: object = None) -> object:
-        """Return the value of ``key``, or ``default`` if there is none.
-
-        Raises:
-            InvalidKey: memcached can not carry the key.
-            CenoteError: The server could not be asked in time (``on_error="raise"``).
-        """
-        deadline = monotonic() + self._timeout
-        wire = self._wire(key)
-        item: RawItem | None = await self._request(protocol.get(wire), deadline)
-        if item is None:
-            return default
-        value, flags, _ = item
-        if value and flags == self._verbatim:
-            return value
-        if not (value or flags) and await self._is_lease(wire, deadline):
-            return default
-        try:
-            return self._loads(value, flags)
-        except UnreadableValue as error:
-            self._skip(error, flags, key)
-            return default
 
     async def gets(self, key: Key) -> Item | None:
         """Return the value of ``key`` with its flags and cas token, or None if there is none.
@@ -84,14 +61,7 @@ class AsyncRetrieval(AsyncBase):
         item: RawItem | None = await self._request(request, deadline)
         if item is None:
             return default
-        value, flags, _ = item
-        if not (value or flags) and await self._is_lease(wire, deadline):
-            return default
-        try:
-            return self._loads(value, flags)
-        except UnreadableValue as error:
-            self._skip(error, flags, key)
-            return default
+        return await self._read(item, key, wire, deadline, default)
 
     async def touch(self, key: Key, ttl: Ttl) -> bool:
         """Give ``key`` a new time to live; False if there is no such key.
@@ -165,3 +135,16 @@ class AsyncRetrieval(AsyncBase):
                 except UnreadableValue as error:
                     self._skip(error, flags, name)
         return values
+
+    async def _read(
+        self, item: RawItem, key: Key, wire: bytes, deadline: float, default: object
+    ) -> object:
+        """Return the value of an item, or ``default`` if it is none that can be read."""
+        value, flags, _ = item
+        if not (value or flags) and await self._is_lease(wire, deadline):
+            return default
+        try:
+            return self._loads(value, flags)
+        except UnreadableValue as error:
+            self._skip(error, flags, key)
+            return default

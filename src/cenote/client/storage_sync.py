@@ -1,5 +1,5 @@
 # Generated from src/cenote/client/storage_aio.py by tools/unasync.py; do not edit.
-"""Writing: ``set`` and its kin, one value or many in one round trip, and removing.
+"""Writing: the kin of ``set``, one value or many in one round trip, and removing.
 
 Strategy: everything is checked and serialised before a byte is sent. Batches are quiet meta
 commands where the server knows them. What the server would let corrupt a value silently (appending
@@ -16,7 +16,7 @@ from cenote.client.keys import AnyKey, Key, listed, mapped
 from cenote.client.numbers import checked_u64
 from cenote.client.outcome import OUTAGES
 from cenote.client.ttl import Ttl
-from cenote.client.values import BYTES, LEASE, dumps_all
+from cenote.client.values import LEASE, dumps_all
 from cenote.errors import CenoteError, InvalidArgument
 from cenote.protocol import DELETED, STORED, BatchReply, MetaReply, RawItem
 from cenote.runtime.sync import monotonic
@@ -26,37 +26,6 @@ _MODES = {"set": b"", "add": b" ME", "replace": b" MR"}
 
 class Storage(Base):
     """The commands that write and remove values."""
-
-    def set(self, key: Key, value: object, ttl: Ttl = None, *, noreply: bool = False) -> bool:
-        """Store a value.
-
-        Args:
-            key: The key.
-            value: Anything the client's ``serde`` takes.
-            ttl: Seconds, a ``timedelta``, or None for never; 0 or less is expired already.
-            noreply: Do not wait for the answer, where the server knows the meta commands; True then
-                means that the value was sent.
-
-        Returns:
-            True, or False for an outage with ``on_error="miss"``.
-
-        Raises:
-            InvalidKey: memcached can not carry the key.
-            NotSerializable: The value can not be stored.
-            InvalidArgument: The TTL is not a time that memcached can count.
-            ValueTooLarge: The value is over the server's limit.
-            CenoteError: The server could not be asked in time (``on_error="raise"``).
-        """
-        deadline = monotonic() + self._timeout
-        if type(value) is bytes and self._verbatim == BYTES:
-            data, flags = value, BYTES
-        else:
-            data, flags = self._dumps(value)
-        expiry = 0 if ttl is None else self._exptime(ttl)
-        if noreply:
-            return self._send("set", self._wire(key), data, flags, expiry, deadline)
-        request = protocol.store("set", self._wire(key), data, flags, expiry)
-        return self._request(request, deadline) is STORED
 
     def add(self, key: Key, value: object, ttl: Ttl = None, *, noreply: bool = False) -> bool:
         """Store a value if the key has none; arguments and errors as for ``set``.

@@ -1,0 +1,101 @@
+"""``get`` and ``set``: the two commands that services live on.
+
+Strategy: what these two need is held here, and each is a straight line for plain values; whatever
+is not plain goes on in ``retrieval`` and ``storage``. The blocking twin is compiled where possible:
+the same file, as ``cenote.client._hot_c`` with the types in ``_hot_c.pxd``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cenote.client.ttl import Ttl, exptime
+from cenote.client.values import BYTES, Serde, verbatim_flags
+from cenote.protocol import STORED, RawItem
+from cenote.protocol import get as get_request
+from cenote.protocol import store as store_request
+from cenote.runtime.aio import Exchange, monotonic
+
+if TYPE_CHECKING:
+    from cenote.client import keys
+
+
+class AsyncHot:
+    """The state that every command needs, and the commands that must be fast.
+
+    Args:
+        encoder: Makes keys fit for the wire.
+        serde: Turns values into bytes and back.
+        timeout: Seconds an operation may take.
+        request: Sends a request by a deadline and returns its reply.
+    """
+
+    def __init__(
+        self, encoder: keys.KeyEncoder, serde: Serde, timeout: float, request: Exchange
+    ) -> None:
+        self._encoder = encoder
+        self._dumps = serde.dumps
+        self._loads = serde.loads
+        self._verbatim = verbatim_flags(serde)
+        self._timeout = timeout
+        self._request = request
+
+    async def get(self, key: keys.Key, default: object = None) -> object:
+        """Return the value of ``key``, or ``default`` if there is none.
+
+        Raises:
+            InvalidKey: memcached can not carry the key.
+            CenoteError: The server could not be asked in time (``on_error="raise"``).
+        """
+        deadline = monotonic() + self._timeout
+        wire = self._encoder.wire(key)
+        item = await self._request(get_request(wire), deadline)
+        if item is None:
+            return default
+        if item[0] and item[1] == self._verbatim:
+            return item[0]
+        return await self._read(item, key, wire, deadline, default)
+
+    async def set(
+        self, key: keys.Key, value: object, ttl: Ttl = None, *, noreply: bool = False
+    ) -> bool:
+        """Store a value.
+
+        Args:
+            key: The key.
+            value: Anything the client's ``serde`` takes.
+            ttl: Seconds, a ``timedelta``, or None for never; 0 or less is expired already.
+            noreply: Do not wait for the answer, where the server knows the meta commands; True then
+                means that the value was sent.
+
+        Returns:
+            True, or False for an outage with ``on_error="miss"``.
+
+        Raises:
+            InvalidKey: memcached can not carry the key.
+            NotSerializable: The value can not be stored.
+            InvalidArgument: The TTL is not a time that memcached can count.
+            ValueTooLarge: The value is over the server's limit.
+            CenoteError: The server could not be asked in time (``on_error="raise"``).
+        """
+        if noreply:
+            return await self._store("set", key, value, ttl, noreply)
+        deadline = monotonic() + self._timeout
+        if type(value) is bytes and self._verbatim == BYTES:
+            data, flags = value, BYTES
+        else:
+            data, flags = self._dumps(value)
+        expiry = 0 if ttl is None else exptime(ttl, time.time)
+        request = store_request("set", self._encoder.wire(key), data, flags, expiry)
+        return await self._request(request, deadline) is STORED
+
+    async def _read(
+        self, item: RawItem, key: keys.Key, wire: bytes, deadline: float, default: object
+    ) -> object:
+        raise NotImplementedError
+
+    async def _store(
+        self, verb: str, key: keys.Key, value: object, ttl: Ttl, noreply: bool
+    ) -> bool:
+        raise NotImplementedError

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from cenote import local
 from cenote.client.aio import AsyncClient
-from cenote.errors import InvalidArgument, PoolClosed
+from cenote.errors import InvalidArgument, LocalServerError, PoolClosed
 from cenote.testing.memcached import MemcachedServer
 
 
@@ -107,6 +108,16 @@ async def test_entering_without_a_server_raises_and_leaves_nothing_behind(make_a
 async def test_a_client_shows_its_servers(make_aio):
     client = make_aio("memcached://127.0.0.1:1?timeout=2")
     assert repr(client) == "<AsyncClient 127.0.0.1:1>"
+
+
+@pytest.mark.parametrize("on_error", ["raise", "miss"])
+async def test_a_local_client_says_what_to_install(on_error, monkeypatch):
+    """That there is no memcached to run is no outage, not even to a forgiving client."""
+    monkeypatch.setenv("CENOTE_MEMCACHED", "/nonexistent/memcached")
+    local._stop_shared()
+    client = AsyncClient("local://", on_error=on_error)
+    with pytest.raises(LocalServerError, match="install"):
+        await client.__aenter__()
 
 
 async def test_a_local_client_starts_its_server_on_first_use():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cenote.cluster.server import Server
+from cenote.cluster.server import LocalAddress, Server
 from cenote.connection import ProtocolChoice
 from cenote.errors import CenoteError, ConfigurationError
 from cenote.node.aio import AsyncNode
@@ -61,6 +61,8 @@ class AsyncCluster:
             )
             for server in servers
         }
+        addresses = [server.address for server in servers]
+        self._local = [address for address in addresses if isinstance(address, LocalAddress)]
         (node,) = self._nodes.values()
         self.request = node.request
         self.post = node.post
@@ -96,6 +98,8 @@ class AsyncCluster:
     async def open(self, timeout: float) -> None:
         """Wait until every pool has its minimum of connections, at most ``timeout`` seconds."""
         deadline = monotonic() + timeout
+        for address in self._local:
+            address.start()  # what keeps it from starting is no outage: it is raised as it is
         for node in self._nodes.values():
             await node.open(deadline - monotonic())
 

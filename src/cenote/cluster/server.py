@@ -65,6 +65,14 @@ class LocalAddress(UnixAddress):
     def __init__(self) -> None:
         pass
 
+    def start(self) -> None:
+        """Start the server if it is not running; it takes some milliseconds.
+
+        Raises:
+            LocalServerError: There is no memcached to run, or it did not start.
+        """
+        local_server_address()
+
     @property
     def path(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Where the server listens.

@@ -210,7 +210,8 @@ class HandDriven:
 
     def pending(self, kind: type) -> list:
         """Take the actions of a kind, doing the announcements on the way."""
-        found, others = [], []
+        found: list = []
+        others: list = []
         while self.core.actions:
             action = self.core.actions.popleft()
             if isinstance(action, Tell):

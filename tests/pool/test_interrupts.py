@@ -1,7 +1,7 @@
 """An exception may strike a thread anywhere in acquire and release: no slot, no wake-up is lost.
 
 Strategy: ``Striker`` is a trace function that counts the points at which the interpreter may
-deliver an asynchronous exception while a pool's own code runs, and raises at the k-th. A scenario is
+deliver an asynchronous exception while the pool's code runs, and raises at the k-th. A scenario is
 run once to count them, then once for each; after each the pool must be whole. Asynchronous
 exceptions (a signal's KeyboardInterrupt, PyThreadState_SetAsyncExc) are delivered when a function
 begins, after a call, and at a loop's end, never between taking a lock by ``with`` and being bound

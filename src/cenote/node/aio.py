@@ -35,7 +35,7 @@ class AsyncServerConnector:
 
     def __init__(self, address: Address, protocol: ProtocolChoice, timeout: float) -> None:
         self._address = address
-        self._protocol = protocol
+        self._protocol: ProtocolChoice = protocol
         self._timeout = timeout
         self.traits: Traits | None = None
         self.last_error: str | None = None

@@ -40,7 +40,7 @@ class ServerConnector:
 
     def __init__(self, address: Address, protocol: ProtocolChoice, timeout: float) -> None:
         self._address = address
-        self._protocol = protocol
+        self._protocol: ProtocolChoice = protocol
         self._timeout = timeout
         self.traits: Traits | None = None
         self.last_error: str | None = None

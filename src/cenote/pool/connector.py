@@ -32,11 +32,13 @@ class Connector(Protocol[T]):
     reset).
     """
 
-    def connect(self, timeout: float) -> T:
+    def connect(self, timeout: float, /) -> T:
         """Open a resource within ``timeout`` seconds, or raise."""
+        ...
 
-    def close(self, resource: T) -> None:
+    def close(self, resource: T, /) -> None:
         """Close a resource; called exactly once for each."""
+        ...
 
 
 class AsyncConnector(Protocol[T]):
@@ -47,11 +49,13 @@ class AsyncConnector(Protocol[T]):
     plain.
     """
 
-    async def connect(self, timeout: float) -> T:
+    async def connect(self, timeout: float, /) -> T:
         """Open a resource within ``timeout`` seconds, or raise."""
+        ...
 
-    def close(self, resource: T) -> Awaitable[None] | None:
+    def close(self, resource: T, /) -> Awaitable[None] | None:
         """Close a resource; called exactly once for each."""
+        ...
 
 
 class Closeable(Protocol):

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine
+from random import Random
 from typing import Any
 
 import pytest
@@ -1301,3 +1302,30 @@ def test_virtual_time_notices_a_wait_that_can_not_end() -> None:
 
     with pytest.raises(AssertionError, match="nothing is ready"):
         run_in(VirtualLoop, scenario)
+
+
+# Free-running.
+
+
+@pytest.mark.stress
+def test_many_tasks_in_real_time_lose_nothing(run: Run) -> None:
+    """64 tasks on 8 connections, with the checks, resets, errors and cancels of a busy service."""
+
+    async def scenario() -> None:
+        rng = Random(7)
+        world = World(max_size=8, clock=time.monotonic, check_after=0.0, max_uses=50, timeout=30.0)
+
+        async def work(name: str) -> None:
+            for _ in range(30):
+                await world.use(name, turns=rng.randrange(4))
+
+        workers = [asyncio.create_task(work(f"worker {number}")) for number in range(64)]
+        for worker in workers[::4]:
+            await pass_turns(rng.randrange(20))
+            worker.cancel()
+        await asyncio.wait(workers)
+        assert [worker.cancelled() for worker in workers] == [True, False, False, False] * 16
+        assert all(worker.cancelled() or worker.exception() is None for worker in workers)
+        await world.end()
+
+    run(scenario)

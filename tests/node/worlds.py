@@ -1,0 +1,31 @@
+"""What tests of nodes share: options under which nothing is checked or pruned unless asked for."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from cenote.connection import TCPAddress
+from cenote.node.aio import AsyncNode
+from cenote.node.sync import Node
+from cenote.pool import PoolOptions
+from cenote.testing.proxy import FaultProxy
+
+# The peek before a hand-out is put off, so that a dead connection is found by its use.
+TRUSTING = PoolOptions(
+    max_size=3, max_connecting=3, check_after=1000.0, connect_timeout=5.0, backoff_base=0.001
+)
+
+
+def soon() -> float:
+    """A deadline that only a hanging test reaches."""
+    return monotonic() + 5.0
+
+
+def node_behind(proxy: FaultProxy, options: PoolOptions = TRUSTING) -> Node:
+    host, port = proxy.address
+    return Node(TCPAddress(host, int(port)), name="n", protocol="auto", options=options)
+
+
+def async_node_behind(proxy: FaultProxy, options: PoolOptions = TRUSTING) -> AsyncNode:
+    host, port = proxy.address
+    return AsyncNode(TCPAddress(host, int(port)), name="n", protocol="auto", options=options)

@@ -140,9 +140,5 @@ class UnknownCommand(ClientError):
     """The server answered ``ERROR``: it does not know the command."""
 
 
-class NoNodesAvailable(CenoteError, ConnectionError):
-    """No server is available to take the request."""
-
-
 class LocalServerError(CenoteError, RuntimeError):
     """The private server behind ``local://`` could not be started."""

@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 from cenote.errors import (
     ConnectFailed,
     ConnectionLost,
-    NoNodesAvailable,
     OperationTimeout,
     PoolSaturated,
     PoolTimeout,
@@ -19,7 +18,6 @@ from cenote.errors import (
 OUTAGES: Final = (
     ConnectFailed,
     ConnectionLost,
-    NoNodesAvailable,
     OperationTimeout,
     PoolSaturated,
     PoolTimeout,

@@ -33,6 +33,7 @@ class World:
         self.core = self.pool._core
         self.ledger = Ledger(self.core.max_size)
         self.ledger.resources = self.connector.resources
+        self.lost = 0  # leases that the scenario drops on purpose
         self.broken: list[BaseException] = []
         self._watching = True
         self._watch()
@@ -95,6 +96,7 @@ class World:
         """Assert that the closed pool has let go of everything, and does nothing any more."""
         self.ledger.resources = self.connector.resources
         assert_ended(self.core, self.ledger)
+        assert self.core.roster.lost == self.lost, "a finalizer had to save a connection"
         assert self.pool._actor.idle
         assert self.pool._actor._timer is None
 

@@ -94,6 +94,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.chores: list[Close[Resource] | Ping[Resource] | Reset[Resource]] = []
         self.outcomes = {"leased": 0, "refused": 0}
         self.started = 0
+        self.lost = 0
         self.closing_began = False
 
     @initialize(options=OPTIONS, seed=st.integers(0, 9), checks=st.booleans(), resets=st.booleans())
@@ -334,6 +335,7 @@ class PoolMachine(RuleBasedStateMachine):
     def lose_a_lease(self, data: st.DataObject) -> None:
         lease = self.drawn_lease(data)
         lease.resource.tainted = True
+        self.lost += 1
         del lease.entry  # the last reference: its finalizer runs here
         self.core.settle(self.now)
         self.follow()
@@ -442,6 +444,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert stats.used == len(self.leases) + self.unclaimed()
         waiting = [caller for caller in self.callers if caller.state == QUEUED]
         assert stats.waiting == len(waiting)
+        assert stats.lost == self.lost, "a finalizer had to save what the core has dropped"
         for caller in waiting:
             assert caller.woken or not caller.nudged, "nudged, but nobody woke it"
         ended = self.outcomes["leased"] + self.outcomes["refused"]

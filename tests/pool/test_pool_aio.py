@@ -559,6 +559,7 @@ def test_a_detached_connection_leaves_its_slot_free(run: Run) -> None:
 def test_a_lease_that_is_garbage_collected_frees_its_slot(run: Run) -> None:
     async def scenario() -> None:
         world = World(GatedConnector(clean=True), max_size=1)
+        world.lost = 1
         lease: Any = world.pool.connection()
         await lease.__aenter__()
         del lease
@@ -573,6 +574,7 @@ def test_a_lease_that_is_garbage_collected_frees_its_slot(run: Run) -> None:
 def test_a_lease_collected_in_another_thread_frees_its_slot(run: Run) -> None:
     async def scenario() -> None:
         world = World(GatedConnector(clean=True), max_size=1)
+        world.lost = 1
         leases: list[Any] = [world.pool.connection()]
         await leases[0].__aenter__()
         thread = threading.Thread(target=leases.clear)
@@ -590,6 +592,7 @@ def test_warnings_turned_into_errors_hurt_nobody_else(
 ) -> None:
     async def scenario() -> None:
         world = World(GatedConnector(clean=True), max_size=1)
+        world.lost = 1
         lease: Any = world.pool.connection()
         await lease.__aenter__()
         del lease

@@ -467,6 +467,17 @@ def test_check_after_zero_checks_always() -> None:
     assert ticket.entry.state == RESERVED
 
 
+def test_a_check_nobody_was_asked_for_is_a_lease_error() -> None:
+    pool = HandDriven(checks=True)
+    ticket = pool.ask()
+    with pytest.raises(LeaseError, match="nothing is reserved"):
+        pool.core.checked(ticket, True, pool.now)
+    pool.core.cancel(ticket, pool.now)
+    pool.connect_all()
+    with pytest.raises(LeaseError, match="nothing is under way"):
+        pool.core.pinged(pool.core.stack.idle[0], True, pool.now)
+
+
 # Returning.
 
 

@@ -22,7 +22,7 @@ from cenote.errors import (
     PoolSaturated,
     PoolTimeout,
 )
-from cenote.pool import Observer, Pool, PoolOptions
+from cenote.pool import Observer, Pool, PoolOptions, crew_sync, driver_sync, keeper_sync
 from cenote.pool.keeper_sync import KEEPER
 from tests.pool.links import (
     PATIENCE,
@@ -839,3 +839,57 @@ def test_memory_of_an_idle_connection_is_small() -> None:
         used, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert used / 2000 < 2048
+
+
+# When threads themselves are scarce.
+
+
+def scarce(kind: str) -> type[threading.Thread]:
+    """A Thread class of which two of a kind can not be started."""
+    refused: list[str] = []
+
+    class Scarce(threading.Thread):
+        def start(self) -> None:
+            if self.name.endswith(kind) and len(refused) < 2:
+                refused.append(self.name)
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    return Scarce
+
+
+def test_a_thread_that_can_not_be_had_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(crew_sync.threading, "Thread", scarce("opener"))
+    with Pool(Links()) as pool, pool.connection(timeout=PATIENCE):
+        pass
+    assert "can start no thread to connect" in caplog.text
+
+
+def test_a_keeper_that_can_not_be_had_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_sync, "_RECALL", 0.01)
+    monkeypatch.setattr(keeper_sync.threading, "Thread", scarce("keeper"))
+    with Pool(Links()) as pool, pool.connection(timeout=PATIENCE):
+        pass
+
+
+def test_upkeep_that_fails_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeper_sync, "_RETRY", 0.001)
+    visits: list[int] = []
+    done = threading.Event()
+
+    class Troubled:
+        def visit(self) -> float | None:
+            visits.append(1)
+            if len(visits) < 3:
+                raise Trouble("from upkeep")
+            done.set()
+            return None
+
+    troubled = Troubled()
+    KEEPER.call(troubled)
+    assert done.wait(PATIENCE)
+    assert "from upkeep" in caplog.text

@@ -28,8 +28,6 @@ class Pruner:
         return True
 
     def surplus(self, now: float, low: int, active: int, floor: int) -> int:
-        """At the end of a period return how many to close; otherwise 0."""
-        if now < self.next_at:
-            return 0
+        """Begin the next period; returns how many to close at the end of this one."""
         self.next_at = now + self._period if active else NEVER
         return max(0, min(low, active - floor))

@@ -31,7 +31,7 @@ from cenote.pool.waiters import FAILED, GRANTED, QUEUED, Ticket
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_PACE = 0.5  # of fair_after: the least time between two hand-offs
+_PACE = 0.25  # of fair_after: the least time between two hand-offs
 
 Refusal: TypeAlias = Callable[[PoolState[T], Ticket[T], float], PoolError]
 

@@ -16,6 +16,9 @@ cdef class Done:
     pass
 
 
+cdef class AsyncLease
+
+
 cdef class AsyncFront(Root):
     cdef object __weakref__
     cdef public IdleStack stack
@@ -23,6 +26,8 @@ cdef class AsyncFront(Root):
     cdef public object is_running
     cdef public unsigned long thread
 
+    @cython.locals(lease=AsyncLease)
+    cpdef AsyncLease connection(self, timeout=*)
     cdef Entry _take(self)
     cdef _give(self, Entry entry, BaseException error)
 
@@ -32,3 +37,5 @@ cdef class AsyncLease(Root):
     cdef Entry _entry
     cdef AsyncFront _front
     cdef object _timeout
+
+    cdef _bind(self, AsyncFront front, timeout)

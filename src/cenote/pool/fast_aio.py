@@ -92,7 +92,9 @@ class AsyncFront(Root, Generic[T]):
         Raises:
             PoolTimeout, PoolSaturated, PoolClosed, ConnectFailed, WrongLoop: On entering the block.
         """
-        return AsyncLease(self, timeout)
+        lease: AsyncLease[T] = AsyncLease.__new__(AsyncLease)
+        lease._bind(self, timeout)
+        return lease
 
     async def acquire(self, timeout: float | EllipsisType | None = ...) -> T:
         """Lease a connection, to be given back by ``release``; see ``connection`` (safer).
@@ -167,7 +169,8 @@ class AsyncLease(Root, Generic[T]):
 
     __slots__ = ("_entry", "_front", "_timeout")
 
-    def __init__(self, front: AsyncFront[T], timeout: float | EllipsisType | None) -> None:
+    def _bind(self, front: AsyncFront[T], timeout: float | EllipsisType | None) -> None:
+        """Set the lease up; unlike ``__init__`` a plain call when compiled."""
         self._front = front
         self._timeout = timeout
         self._entry: fast_path.Entry[T] | None = None

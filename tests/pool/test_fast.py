@@ -237,11 +237,28 @@ class Seen:
         self.taken_.append((entry.serial, waited))
 
 
-def test_a_watch_sees_every_lease_begin_and_has_the_core_see_it_end(stack: IdleStack[Any]) -> None:
+def test_a_watch_sees_every_lease_begin(stack: IdleStack[Any]) -> None:
     stack.watch = seen = Seen()
     entry = idle_entry(stack, 4)
     stack.take(0.0)
     assert seen.taken_ == [(4, 0.0)]
+    assert stack.give(entry, 0.0) == DONE
+    entry.state = CLOSED
+
+
+def test_an_audited_lease_ends_in_the_core(stack: IdleStack[Any]) -> None:
+    stack.audited = True
+    entry = idle_entry(stack, 4)
+    stack.take(0.0)
+    assert stack.give(entry, 0.0) == REFUSED
+    entry.state = CLOSED
+
+
+def test_a_lease_that_was_reported_ends_in_the_core(stack: IdleStack[Any]) -> None:
+    """So that its return is reported too."""
+    entry = idle_entry(stack, 4)
+    stack.take(0.0)
+    entry.reported = True
     assert stack.give(entry, 0.0) == REFUSED
     entry.state = CLOSED
 

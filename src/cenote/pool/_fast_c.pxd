@@ -45,6 +45,7 @@ cdef class IdleStack(Root):
     cdef public object who
     cdef public object is_clean
     cdef public object watch
+    cdef public bint audited
     cdef public object poke
     cdef public double barrier
     cdef public double alert

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from types import EllipsisType, GenericAlias, TracebackType
+from types import CodeType, EllipsisType, GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cenote.errors import LeaseError
@@ -111,7 +111,7 @@ class Entry(Root, Generic[T]):
         self.leased_at = now
         self.ping_after = NEVER
         self.holder: object = None
-        self.site: str | None = None
+        self.site: tuple[CodeType, int] | None = None
         self.reported = False
         self.replacing = False
         self.ref: LoanRef[T] | None = loan_ref(resource, stack.mourn)
@@ -135,10 +135,12 @@ class IdleStack(Root, Generic[T]):
         low: The fewest entries that were idle at once since the last pruning.
         who: Names the present thread or task, for ``holders()``.
         is_clean: Says whether a resource needs no reset; ``None``: none ever does.
+        watch: Sees every lease begin.
+        audited: Every lease must end in the core, which keeps a record of it.
     """
 
     __slots__ = (
-        "__weakref__", "_pop", "_push", "alert", "barrier", "check_after", "fifo",
+        "__weakref__", "_pop", "_push", "alert", "audited", "barrier", "check_after", "fifo",
         "generation", "idle", "is_clean", "lent", "lost", "low", "max_uses", "mourned", "poke",
         "watch", "who",
     )  # fmt: skip
@@ -168,6 +170,7 @@ class IdleStack(Root, Generic[T]):
         self.who = who
         self.is_clean = is_clean
         self.watch: Watch | None = None
+        self.audited = False
         self.poke: Callable[[], object] = _nothing
 
     def take(self, now: float) -> Entry[T] | None:
@@ -218,7 +221,8 @@ class IdleStack(Root, Generic[T]):
             or entry.generation != self.generation
             or now >= entry.expires
             or entry.uses >= self.max_uses
-            or self.watch is not None
+            or self.audited
+            or entry.reported
             or (self.is_clean is not None and not self.is_clean(entry.resource))
         ):
             return REFUSED

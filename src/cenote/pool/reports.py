@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from cenote.pool.fast import RESERVED, RESETTING
 from cenote.pool.fast_path import Entry
+from cenote.pool.leaks import borrowed_at
 from cenote.pool.state import PoolState
 from cenote.pool.stats import Distribution, Histogram, Holder, PoolStats
 
@@ -70,7 +71,7 @@ def _with_instant(histogram: Histogram | None, acquired: int) -> Distribution | 
 def holder(state: PoolState[T], entry: Entry[T], now: float) -> Holder:
     """Describe a lease that is out."""
     who, where = state.describe(entry.holder)
-    return Holder(who, max(0.0, now - entry.leased_at), entry.site or where)
+    return Holder(who, max(0.0, now - entry.leased_at), borrowed_at(entry.site) or where)
 
 
 def holders(state: PoolState[T], now: float) -> list[Holder]:
@@ -80,7 +81,8 @@ def holders(state: PoolState[T], now: float) -> list[Holder]:
 
 def lost(name: str, entry: Entry[T], now: float) -> str:
     """Describe a lease that was garbage-collected."""
-    place = f", borrowed at {entry.site}" if entry.site else ""
+    site = borrowed_at(entry.site)
+    place = f", borrowed at {site}" if site else ""
     return (
         f"a lease of pool {name!r} was dropped without being returned "
         f"(held {seconds(now - entry.leased_at)}{place}): use a with block, or release it"

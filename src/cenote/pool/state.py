@@ -66,6 +66,7 @@ class PoolState(Generic[T]):
         self.woken: deque[Ticket[T]] = deque()
         self.due = NEVER
         self.heartbeat = NEVER
+        self.eager = False
         self.next_handoff = ALWAYS
         self.stack: IdleStack[T] = IdleStack(
             fifo=options.order == "fifo",
@@ -79,7 +80,8 @@ class PoolState(Generic[T]):
         self.connects: set[Connect] = set()
         self.backoff = Backoff(options.backoff_base, options.backoff_cap, options.down_after, rng)
         self.tallies = Tallies(options.histograms)
-        if observer is not None or options.leak_after is not None or options.histograms:
+        self.stack.audited = observer is not None or options.histograms
+        if self.stack.audited or options.leak_after is not None:
             self.stack.watch = Watchman(name, observer, sites=options.leak_after is not None)
 
     @property

@@ -116,6 +116,26 @@ def test_a_head_waiter_older_than_fair_after_gets_the_next_release() -> None:
     assert pool.stats().handoffs == 1
 
 
+def test_an_eager_pool_hands_over_at_once() -> None:
+    """In an event loop letting a newcomer in would gain nothing: there is no context switch."""
+    pool = HandDriven(max_size=1, fair_after=0.001)
+    pool.core.eager = True
+    entry = pool.lease()
+    waiter = pool.ask()
+    pool.give(entry)
+    assert waiter.entry is entry
+
+
+def test_an_eager_pool_may_still_be_barging() -> None:
+    pool = HandDriven(max_size=1, fairness="barging")
+    pool.core.eager = True
+    entry = pool.lease()
+    waiter = pool.ask()
+    pool.give(entry)
+    assert waiter.nudged
+    assert pool.core.stack.take(pool.now) is entry
+
+
 def test_newcomers_are_barred_while_the_head_is_old() -> None:
     pool = HandDriven(max_size=1, fair_after=0.001)
     entry = pool.lease()

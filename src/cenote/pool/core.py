@@ -91,6 +91,8 @@ class PoolCore(Leasing[T]):
         due: When ``tick`` must be called next.
         heartbeat: While somebody waits, ``due`` is never further off than this (a driver whose
             releases may be interrupted half-way sets it).
+        eager: Eventual fairness hands every release over at once (a driver whose hand-offs cost no
+            context switch sets it: there is nothing to be gained by letting newcomers in).
     """
 
     def __init__(

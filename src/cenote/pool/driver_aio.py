@@ -61,6 +61,7 @@ class AsyncDriver(AsyncFront[T]):
             pings=found.ping is not None,
             observer=observer,
         )
+        self._core.eager = True
         super().__init__(self._core.stack, clock)
         self._hooks = found
         self._actor = Actor(self._core, found, clock)

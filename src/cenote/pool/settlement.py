@@ -175,7 +175,7 @@ class Settlement(PoolState[T]):
     def hand_off_from(self, head: Ticket[T]) -> float:
         """Return the time from which a release goes straight to the head waiter."""
         fairness = self.options.fairness
-        if fairness == "strict":
+        if fairness == "strict" or (self.eager and fairness == "eventual"):
             return ALWAYS
         if fairness == "barging":
             return NEVER

@@ -840,6 +840,20 @@ def test_a_draining_pool_serves_those_who_wait_and_refuses_newcomers() -> None:
     assert pool.core.drained
 
 
+def test_a_draining_pool_opens_connections_for_those_who_wait_but_not_for_its_floor() -> None:
+    pool = HandDriven(max_size=2, min_size=1)
+    entry = pool.lease()
+    waiter = pool.ask()
+    pool.fail_all()
+    pool.core.drain(pool.now)
+    pool.pass_time(1.0)
+    assert pool.connect_all() == 1
+    pool.give(entry)
+    pool.core.release(pool.served(waiter) or entry, pool.now, "discard")
+    pool.close_all()
+    assert pool.connect_all() == 0
+
+
 def test_what_an_interrupted_caller_left_half_done_is_completed_by_the_next() -> None:
     """A head that is settled but still queued is woken again and struck off."""
     pool = HandDriven(max_size=1, fairness="strict")

@@ -159,6 +159,8 @@ def test_entries_for_layers_above_come_and_go() -> None:
         pool.checkin(entry, ValueError("broken"))
         with pytest.raises(LeaseError):
             pool.checkin(entry)
+        with Pool(Links()) as other, pytest.raises(LeaseError):
+            other.checkin(entry, ValueError("and of another pool"))
 
 
 def test_try_acquire_does_not_wait_but_has_a_connection_opened() -> None:

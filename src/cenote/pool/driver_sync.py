@@ -33,7 +33,7 @@ from cenote.pool.actions import Close, Connect, Ping, Tell, Warn
 from cenote.pool.connector import Hooks, Verdict, judge
 from cenote.pool.core import PoolCore
 from cenote.pool.crew_sync import Crew, Work
-from cenote.pool.fast import DETACHED, NEVER, RESERVED
+from cenote.pool.fast import DETACHED, FOREIGN, NEVER, RESERVED
 from cenote.pool.fast_path import Entry, Front
 from cenote.pool.gate_sync import Gate, ThreadTicket
 from cenote.pool.keeper_sync import KEEPER
@@ -182,7 +182,7 @@ class Driver(Front[T]):
     # Returning.
 
     def _checkin(self, entry: Entry[T], error: BaseException | None) -> None:
-        if entry.state == DETACHED or (error is not None and entry.stack is not self.stack):
+        if entry.state == DETACHED or (entry.state == FOREIGN and error is not None):
             return  # detached; or inherited over a fork: the error in flight says more than ours
         verdict = "ok" if error is None else self.verdict(error)
         clean = verdict != "ok" or self.is_clean(entry.resource)

@@ -93,6 +93,8 @@ class PoolState(Generic[T]):
     def wanted(self) -> int:
         """How many connections should be on their way."""
         needed = len(self.waiters) - len(self.stack.idle)
+        if self.phase == "draining":
+            return needed
         probe = 1 if self.fails_fast else 0
         return max(needed, self.min_size - self.roster.active, probe)
 

@@ -69,6 +69,11 @@ def test_what_can_not_be_read_is_replaced():
     assert judge_classic((b"v", 9, 7), readable=False) == "replace"
 
 
+def test_on_a_classic_server_an_empty_item_must_prove_to_be_a_value():
+    assert judge_classic((b"", 0, 7), readable=True) == "prove"
+    assert judge_classic((b"", 16, 7), readable=True) == "serve"
+
+
 def test_a_reply_is_read():
     flags = {"f": b"16", "c": b"7", "t": b"-1", "W": b"", "X": b""}
     assert found_in(MetaReply("VA", b"v", flags)) == Found(b"v", 16, 7, -1, won=True)
@@ -92,6 +97,7 @@ def test_terms_are_whole_seconds():
 def test_a_lease_lasts_a_second_more_than_asked_for():
     """The server's clock ticks once a second and may cut as much off."""
     assert terms_of(1, 0, 0.2, clock).lease == 2
+    assert terms_of(1, 0, 30 * 86400, clock).lease == 30 * 86400
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,8 @@ def test_a_lease_lasts_a_second_more_than_asked_for():
         ((60, 0, None), "lease_ttl"),
         (("60", 0, 10), "ttl"),
         ((10**10, 0, 10), "2038"),
-        ((60, 10**10, 10), "2038"),
+        ((60, 30 * 86400 + 1, 10), "stale_for.*30 days"),
+        ((60, 0, 30 * 86400 + 0.5), "lease_ttl.*30 days"),
     ],
 )
 def test_terms_out_of_range_are_refused(arguments, says):
@@ -118,9 +125,9 @@ def test_a_value_being_replaced_stays_for_a_lease_and_then_gets_its_time_back():
     assert time_while_computing(25, TERMS) == 11
     assert time_while_computing(5, TERMS) == 5
     assert time_while_computing(-1, TERMS) == 11
-    assert time_given_back(25, 4.5) == 21
-    assert time_given_back(5, 60.0) == 1
-    assert time_given_back(-1, 60.0) == 0
+    assert time_given_back(25, 4.5, clock) == 21
+    assert time_given_back(5, 60.0, clock) == 1
+    assert time_given_back(-1, 60.0, clock) == 0
 
 
 def test_pauses_grow_to_a_limit_and_differ_between_callers():
@@ -143,8 +150,9 @@ def test_a_template_names_parameters_however_they_are_passed():
     key_of = key_maker("user:{user_id}:{fields}")(load)
     assert key_of(7) == key_of(user_id=7) == "user:7:all"
     assert key_of(7, fields="name") == "user:7:name"
-    assert key_maker("users")(load)(7) == "users"
     assert key_maker("{{{user_id!r:>3}}}")(load)(7) == "{  7}"
+    assert key_maker("{fields:>{user_id}}")(load)(5, fields="id") == "   id"
+    assert key_maker("users")(lambda: None)() == "users"
 
 
 def test_a_callable_makes_the_key_itself():
@@ -152,9 +160,15 @@ def test_a_callable_makes_the_key_itself():
 
 
 def test_a_template_that_names_no_parameter_is_refused_at_once():
-    for template in ("user:{id}", "user:{}", "user:{0}", "{user.id}"):
+    for template in ("user:{id}", "user:{}", "user:{0}", "{user.id}", "{fields:{id}}", "users"):
         with pytest.raises(ConfigurationError, match="user_id, fields"):
             key_maker(template)(load)
+
+
+@pytest.mark.parametrize("template", ["user:{", "user:}", "{user_id!x}", "{user_id!}"])
+def test_a_template_that_can_not_be_read_is_refused_at_once(template):
+    with pytest.raises(ConfigurationError, match="key template"):
+        key_maker(template)(load)
 
 
 def test_a_key_maker_is_a_template_or_a_callable():

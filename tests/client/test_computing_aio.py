@@ -10,6 +10,7 @@ from cenote.errors import (
     InvalidArgument,
     NotSerializable,
     OperationTimeout,
+    OutOfMemory,
     UnknownFlagsWarning,
     ValueTooLarge,
 )
@@ -182,9 +183,62 @@ async def test_a_value_that_can_not_be_stored_gives_the_lease_back(client_aio):
     assert await client_aio.get_or_compute("k", Source(1), 60) == 1
 
 
-async def test_a_value_over_the_servers_limit_is_told(client_aio):
+@pytest.mark.parametrize("stale_for", [0, 60])
+async def test_a_value_over_the_servers_limit_is_told_and_gives_the_lease_back(
+    client_aio, stale_for
+):
+    """With ``stale_for``, what is not stored must not be marked as fresh either."""
+    source = Source(b"x" * 1100000, "small")
     with pytest.raises(ValueTooLarge):
-        await client_aio.get_or_compute("k", Source(b"x" * 1100000), 60, lease_ttl=1)
+        await client_aio.get_or_compute("k", source, 60, stale_for=stale_for, lease_ttl=30)
+    assert await client_aio.get(marker_of(b"k")) is None
+    found = await client_aio.get_or_compute("k", source, 60, stale_for=stale_for, wait=0.1)
+    assert found == "small"
+
+
+async def test_an_old_value_whose_successor_is_refused_is_still_due(client_aio):
+    await client_aio.get_or_compute("k", Source("old"), 1, stale_for=600)
+    await client_aio.delete(marker_of(b"k"))
+    source = Source(b"x" * 1100000, "new")
+    with pytest.raises(ValueTooLarge):
+        await client_aio.get_or_compute("k", source, 1, stale_for=900, lease_ttl=30)
+    assert await client_aio.get_or_compute("k", source, 1, stale_for=900, wait=0.1) == "new"
+
+
+async def test_a_server_out_of_memory_gives_the_lease_back(small_server, protocol, make_aio):
+    client = make_aio(small_server.url, protocol=protocol)
+    await client.set("k", "small enough for a lease")
+    await client.set_many({f"other{number}": b"x" * 500_000 for number in range(40)})
+    await client.delete("k")
+    source = Source(b"x" * 500_000, "small")
+    with pytest.raises(OutOfMemory):
+        await client.get_or_compute("k", source, 60, lease_ttl=30)
+    assert await client.get_or_compute("k", source, 60, wait=0.1) == "small"
+
+
+async def test_whatever_interrupts_a_computation_gives_the_lease_back(client_aio):
+    class Interrupted(BaseException):
+        """As a signal handler raises it."""
+
+    with pytest.raises(Interrupted):
+        await client_aio.get_or_compute("k", Source(Interrupted()), 60, lease_ttl=30)
+    assert await client_aio.get_or_compute("k", Source("value"), 60, wait=0.1) == "value"
+
+
+@pytest.mark.parametrize("stale_for", [0, 60])
+async def test_a_meta_clients_lease_is_no_value_to_a_classic_client(server, make_aio, stale_for):
+    """It looks like an empty ``bytes`` value: both compute, nobody is given a wrong value."""
+    meta = make_aio(server.url, protocol="meta")
+    classic = make_aio(server.url, protocol="classic")
+    await meta.flush_all()
+
+    async def compute() -> str:
+        found = await classic.get_or_compute("k", Source("by classic"), 60, stale_for=stale_for)
+        assert found == "by classic"
+        return "by meta"
+
+    assert await meta.get_or_compute("k", compute, 60, stale_for=stale_for) == "by meta"
+    assert await classic.get("k") == "by classic"
 
 
 async def test_a_delete_while_a_value_is_computed_is_not_undone(client_aio):
@@ -269,12 +323,27 @@ async def test_a_ttl_that_is_over_computes_every_time(client_aio):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"stale_for": -1}, {"lease_ttl": 0}, {"wait": 0}, {"wait": "long"}],
+    [
+        {"stale_for": -1},
+        {"stale_for": 30 * 86400 + 1},
+        {"lease_ttl": 0},
+        {"lease_ttl": 30 * 86400 + 1},
+        {"wait": 0},
+        {"wait": "long"},
+    ],
     ids=str,
 )
 async def test_wrong_terms_are_refused_before_anything_is_computed(client_aio, wrong):
-    with pytest.raises(InvalidArgument):
+    (name,) = wrong
+    with pytest.raises(InvalidArgument, match=name):
         await client_aio.get_or_compute("k", Source(), 60, **wrong)
+    with pytest.raises(InvalidArgument, match=name):
+        client_aio.cached(60, key="k", **wrong)
+
+
+async def test_a_decorator_refuses_a_ttl_that_is_none_at_once(client_aio):
+    with pytest.raises(InvalidArgument, match="ttl"):
+        client_aio.cached("60", key="k")
 
 
 async def test_a_decorated_function_is_computed_once_for_each_key(client_aio):

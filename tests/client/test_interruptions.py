@@ -18,7 +18,7 @@ import pytest
 
 from cenote.client.aio import AsyncClient
 from cenote.client.sync import Client
-from cenote.errors import CenoteError, OperationTimeout
+from cenote.errors import CenoteError, InvalidArgument, OperationTimeout
 from cenote.testing.faults import Stall
 from cenote.testing.proxy import FaultProxy
 
@@ -78,6 +78,38 @@ async def test_a_cancelled_computation_gives_its_lease_back(server, protocol):
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await client.get_or_compute("k", lambda: "value", 60, wait=1) == "value"
+
+
+async def test_a_computation_whose_coroutine_is_closed_ends_at_once(server, protocol):
+    """As when a loop is gone: nothing can be awaited any more, and nothing is tried."""
+    async with AsyncClient(server.url, protocol=protocol) as client:
+        await client.flush_all()
+        computing = asyncio.Event()
+
+        async def compute() -> None:
+            computing.set()
+            await asyncio.Event().wait()
+
+        call = client.get_or_compute("k", compute, 60, lease_ttl=1)
+        task = asyncio.ensure_future(call)
+        await computing.wait()
+        call.close()
+        task.cancel()
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await task
+
+
+def test_a_coroutine_function_is_refused_by_the_blocking_client(server, protocol):
+    async def compute() -> int:
+        return 1
+
+    with Client(server.url, protocol=protocol) as client:
+        client.flush_all()
+        with pytest.raises(InvalidArgument, match="use AsyncClient"):
+            client.get_or_compute("k", compute, 60, lease_ttl=30)
+        assert client.get_or_compute("k", lambda: 1, 60, wait=0.1) == 1
+        with pytest.raises(InvalidArgument, match="use AsyncClient"):
+            client.cached(60, key="k")(compute)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from cenote.client.compute import Look, Terms
 from cenote.client.leases_aio import AsyncClassicLeases, AsyncMetaLeases
 from cenote.client.values import LEASE
@@ -66,6 +68,17 @@ async def test_a_value_given_back_has_the_time_it_had():
     assert (await leases.look(0)).step == "compute"
     await leases.release(0)
     assert script.sent[-1] == b"md k C7 I T25\r\n"
+
+
+async def test_a_value_given_back_with_months_left_has_its_moment():
+    """Over 30 days the wire wants Unix time, not seconds from now."""
+    won = {"f": b"16", "c": b"7", "t": b"5000000", "W": b""}
+    script = Script(MetaReply("VA", b"old", won), None, MetaReply("HD", None, {}))
+    leases = AsyncMetaLeases(script, read, b"k", TERMS)
+    await leases.look(0)
+    await leases.release(0)
+    moment = int(script.sent[-1].partition(b" T")[2])
+    assert 5_000_000 <= moment - time.time() <= 5_000_001 + 60
 
 
 async def test_on_a_classic_server_the_first_to_add_has_the_lease():

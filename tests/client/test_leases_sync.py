@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 from cenote.client.compute import Look, Terms
 from cenote.client.leases_sync import ClassicLeases, MetaLeases
 from cenote.client.values import LEASE
@@ -67,6 +69,17 @@ def test_a_value_given_back_has_the_time_it_had():
     assert (leases.look(0)).step == "compute"
     leases.release(0)
     assert script.sent[-1] == b"md k C7 I T25\r\n"
+
+
+def test_a_value_given_back_with_months_left_has_its_moment():
+    """Over 30 days the wire wants Unix time, not seconds from now."""
+    won = {"f": b"16", "c": b"7", "t": b"5000000", "W": b""}
+    script = Script(MetaReply("VA", b"old", won), None, MetaReply("HD", None, {}))
+    leases = MetaLeases(script, read, b"k", TERMS)
+    leases.look(0)
+    leases.release(0)
+    moment = int(script.sent[-1].partition(b" T")[2])
+    assert 5_000_000 <= moment - time.time() <= 5_000_001 + 60
 
 
 def test_on_a_classic_server_the_first_to_add_has_the_lease():

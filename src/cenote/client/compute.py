@@ -13,8 +13,9 @@ back.
 
 On classic servers the lease on a miss is an item with the flag `LEASE`, which every read of this
 package takes for a miss, put there by ``add``. A value that may be served stale has a second item,
-its
-*marker*: present while the value is fresh, or while somebody who has added it computes.
+its *marker*: present while the value is fresh, or while somebody who has added it computes. So has
+an empty value without flags, whose marker says `EMPTY`: without it, it may be the lease of a meta
+client.
 
 Nothing here does I/O. ``leases_aio.py`` carries the steps out.
 """
@@ -29,7 +30,14 @@ from hashlib import sha256
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
-from cenote.client.ttl import EXPIRED, Ttl, exptime, positive_seconds, whole_seconds
+from cenote.client.ttl import (
+    EXPIRED,
+    LONGEST_RELATIVE,
+    Ttl,
+    exptime,
+    positive_seconds,
+    whole_seconds,
+)
 from cenote.client.values import LEASE
 from cenote.errors import ConfigurationError, InvalidArgument
 
@@ -41,13 +49,18 @@ if TYPE_CHECKING:
     from cenote.client.keys import Key
     from cenote.protocol import MetaReply, RawItem
 
-Step: TypeAlias = Literal["serve", "compute", "wait", "take", "replace"]
+Step: TypeAlias = Literal["serve", "compute", "wait", "take", "replace", "prove"]
 """What to do after a look: ``take`` is to ask for the lease of a key that is missing or due,
-``replace`` to make a lease of a value that can not be read."""
+``replace`` to make a lease of a value that can not be read, ``prove`` to see if its marker says
+that an empty item is a value."""
 
 LEASE_TTL: Final = 10.0
 """Seconds after which the lease of a caller that died is given to another."""
 
+EMPTY: Final = b"empty"
+"""What the marker of an empty value says on a classic server."""
+
+_LONGEST: Final = f"{LONGEST_RELATIVE} seconds (30 days)"
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.25
 _GROWTH: Final = 1.6
@@ -125,13 +138,25 @@ def terms_of(
         InvalidArgument: One of them is no time, or out of range.
     """
     stale = whole_seconds(stale_for, "stale_for")
-    if stale < 0:
-        raise InvalidArgument(f"stale_for is {stale_for!r}: use 0 or more seconds")
-    lease = math.ceil(positive_seconds(lease_ttl, "lease_ttl")) + 1
+    if not 0 <= stale <= LONGEST_RELATIVE:
+        raise InvalidArgument(f"stale_for is {stale_for!r}: use 0 to {_LONGEST}")
+    lease = math.ceil(positive_seconds(lease_ttl, "lease_ttl"))
+    if lease > LONGEST_RELATIVE:
+        raise InvalidArgument(f"lease_ttl is {lease_ttl!r}: use up to {_LONGEST}")
+    lease = min(lease + 1, LONGEST_RELATIVE)
     fresh = exptime(ttl, wall_clock)
     if ttl is None or fresh == EXPIRED:
         return Terms(fresh, fresh, 0, lease)
     return Terms(exptime(whole_seconds(ttl, "ttl") + stale, wall_clock), fresh, stale, lease)
+
+
+def limit_of(wait: float | timedelta | None, usual: float) -> float:
+    """Return how many seconds a call may wait for somebody else's value; None is the usual.
+
+    Raises:
+        InvalidArgument: It is not a time above 0.
+    """
+    return usual if wait is None else positive_seconds(wait, "wait")
 
 
 def found_in(reply: MetaReply) -> Found | None:
@@ -171,17 +196,23 @@ def time_while_computing(remaining: int, terms: Terms) -> int:
     return terms.lease if remaining == _UNLIMITED else min(terms.lease, remaining)
 
 
-def time_given_back(remaining: int, elapsed: float) -> int:
+def time_given_back(remaining: int, elapsed: float, wall_clock: Callable[[], float]) -> int:
     """Return the exptime of a value whose lease ended without a new one: what it had left."""
-    return 0 if remaining == _UNLIMITED else max(1, remaining - int(elapsed))
+    left = None if remaining == _UNLIMITED else max(1, remaining - int(elapsed))
+    return exptime(left, wall_clock)
 
 
 def judge_classic(item: RawItem | None, *, readable: bool) -> Step:
-    """Decide what to do about an item of a classic server, its marker aside."""
+    """Decide what to do about an item of a classic server, its marker aside.
+
+    An empty item without flags is what memcached makes of the lease of a meta client.
+    """
     if item is None:
         return "take"
     if item[1] == LEASE:
         return "wait"
+    if not (item[0] or item[1]):
+        return "prove"
     return "serve" if readable else "replace"
 
 
@@ -208,7 +239,8 @@ def key_maker(
             parameters of the function, as in ``"user:{user_id}"``.
 
     Raises:
-        ConfigurationError: It is neither; or, when applied, the template names no parameter.
+        ConfigurationError: It is neither; or, when applied, the template can not be read, names
+            what is no parameter, or names none though there are some.
     """
     if not callable(key) and not isinstance(key, str):
         raise ConfigurationError(
@@ -219,13 +251,13 @@ def key_maker(
 
 def _templated(template: str, function: Callable[..., object]) -> Callable[..., Key]:
     signature = inspect.signature(function)
-    for _, field, _, _ in Formatter().parse(template):
-        name = re.split(r"[.\[]", field, maxsplit=1)[0] if field is not None else None
-        if name is not None and name not in signature.parameters:
-            raise ConfigurationError(
-                f"the key template {template!r} names {name!r}, which is no parameter of "
-                f"{function!r}: {', '.join(signature.parameters) or 'it has none'}"
-            )
+    named = set(_names_in(template))
+    unknown = ", ".join(repr(name) for name in sorted(named - set(signature.parameters)))
+    if unknown or (signature.parameters and not named):
+        raise ConfigurationError(
+            f"the key template {template!r} names {unknown or 'no parameter'}; the parameters of "
+            f"{function!r} are: {', '.join(signature.parameters) or 'none'}"
+        )
 
     def key_of(*args: Any, **kwargs: Any) -> Key:
         bound = signature.bind(*args, **kwargs)
@@ -233,3 +265,20 @@ def _templated(template: str, function: Callable[..., object]) -> Callable[..., 
         return template.format_map(bound.arguments)
 
     return key_of
+
+
+def _names_in(template: str) -> Iterator[str]:
+    """Yield what the fields of a template name, those within format specifications included."""
+    try:
+        fields = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ConfigurationError(f"the key template {template!r} is not valid: {error}") from error
+    for _, field, specification, conversion in fields:
+        if field is None:
+            continue
+        if conversion not in (None, "r", "s", "a"):
+            raise ConfigurationError(
+                f"the key template {template!r} has the conversion {conversion!r}: use r, s or a"
+            )
+        yield re.split(r"[.\[]", field, maxsplit=1)[0]
+        yield from _names_in(specification or "")

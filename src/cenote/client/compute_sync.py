@@ -17,15 +17,24 @@ from typing import TypeVar, overload
 
 from cenote import protocol
 from cenote.client.base_sync import Base
-from cenote.client.compute import LEASE_TTL, Look, Read, Terms, key_maker, pauses, terms_of
+from cenote.client.compute import (
+    LEASE_TTL,
+    Look,
+    Read,
+    Terms,
+    key_maker,
+    limit_of,
+    pauses,
+    terms_of,
+)
 from cenote.client.keys import Key
 from cenote.client.leases_sync import ClassicLeases, MetaLeases
 from cenote.client.outcome import OUTAGES
-from cenote.client.ttl import Ttl, positive_seconds
+from cenote.client.ttl import Ttl
 from cenote.errors import CenoteError, OperationTimeout, UnreadableValue
 from cenote.protocol import RawItem
 from cenote.runtime.sync import (
-    ABANDONED,
+    CLOSING,
     Compute,
     Decorator,
     Pending,
@@ -36,6 +45,28 @@ from cenote.runtime.sync import (
 )
 
 T = TypeVar("T")
+
+
+class _GivenBack:
+    """A block that gives the lease back if anything but its end ends it.
+
+    Args:
+        leases: The lease that is held.
+        timeout: Seconds that giving it back may take.
+    """
+
+    def __init__(self, leases: MetaLeases | ClassicLeases, timeout: float) -> None:
+        self._leases = leases
+        self._timeout = timeout
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, CLOSING):
+            return
+        with suppress(CenoteError):  # what ended the block matters more
+            self._leases.release(monotonic() + self._timeout)
 
 
 class Computing(Base):
@@ -86,7 +117,8 @@ class Computing(Base):
           holder is done, whichever is first: a computation that takes longer may be joined by a
           second one.
         * If ``compute`` raises, or is cancelled, its caller alone gets the exception; the lease is
-          given back and the next in turn computes. The lease of a process that died lapses.
+          given back and the next in turn computes. So it is when the server refuses to store the
+          value. The lease of a process that died lapses.
         * A ``delete`` or a write while a value is computed is not undone: the value is returned to
           its caller and not stored.
         * A key read this way is best written this way. ``get`` gives the old value until its time
@@ -94,16 +126,22 @@ class Computing(Base):
 
         On servers without the meta commands the same holds at the cost of a request or two more.
         The age of a value that was stored by other means is not known there: with ``stale_for`` it
-        is due at once.
+        is due at once, and an empty ``bytes`` always is.
+
+        The two kinds of lease do not know each other: clients with ``protocol="classic"`` and
+        ``"meta"`` must not share the keys of this command on one server. Nobody would be given a
+        wrong value, but both kinds would compute.
 
         Args:
             key: The key.
             compute: Called without arguments; its value must be one that ``serde`` takes. Where it
                 is stored, others get a copy of it.
             ttl: For how long the value is fresh: seconds, a ``timedelta``, or None for ever.
-            stale_for: For how many seconds after that it may be served while it is being replaced.
-            lease_ttl: For how many seconds nobody else computes. wait: For how many seconds to wait
-            for somebody else's value; about two leases when None.
+            stale_for: For how many seconds after that it may be served while it is being replaced;
+                30 days at most.
+            lease_ttl: For how many seconds nobody else computes; 30 days at most.
+            wait: For how many seconds to wait for somebody else's value; about two leases when
+                None.
 
         Returns:
             The value.
@@ -112,13 +150,16 @@ class Computing(Base):
             InvalidKey: memcached can not carry the key.
             InvalidArgument: One of the times is out of range.
             NotSerializable: The value that was computed can not be stored.
+            ValueTooLarge: The value that was computed is over the server's limit: it is lost, and
+                the next caller computes it again. Raised with ``on_error="miss"`` too.
             OperationTimeout: The value did not come within ``wait``.
-            CenoteError: The server could not be asked in time. With ``on_error="miss"`` neither of
-                the two is raised: the value is computed here.
+            CenoteError: The server could not be asked in time, or had no memory for the value. With
+                ``on_error="miss"`` neither this nor the timeout is raised: the value is computed
+                here.
         """
         wire = self._wire(key)
         terms = terms_of(ttl, stale_for, lease_ttl, time.time)
-        limit = 2.0 * terms.lease if wait is None else positive_seconds(wait, "wait")
+        limit = limit_of(wait, 2.0 * terms.lease)
         leases: MetaLeases | ClassicLeases
         try:
             if not terms.stale_for:
@@ -160,8 +201,12 @@ class Computing(Base):
             wait: As for ``get_or_compute``.
 
         Raises:
-            ConfigurationError: The template names what is no parameter.
+            ConfigurationError: The template can not be read, names what is no parameter, or names
+                none though the function has some.
+            InvalidArgument: One of the times is out of range.
         """
+        terms_of(ttl, stale_for, lease_ttl, time.time)
+        limit_of(wait, 0)
 
         def look_up(name: Key, compute: Compute) -> object:
             return self.get_or_compute(
@@ -213,15 +258,12 @@ class Computing(Base):
 
     def _compute(self, compute: Compute, leases: MetaLeases | ClassicLeases) -> object:
         self._computed += 1
-        try:
+        with _GivenBack(leases, self._timeout):
             value = resolve(compute())
             data, flags = self._dumps(value)
-        except ABANDONED:
-            with suppress(CenoteError):  # what ended the computation matters more
-                leases.release(monotonic() + self._timeout)
-            raise
         try:
-            leases.store(data, flags, monotonic() + self._timeout)
+            with _GivenBack(leases, self._timeout):
+                leases.store(data, flags, monotonic() + self._timeout)
         except OUTAGES as error:
             self._tolerate(error)
         return value

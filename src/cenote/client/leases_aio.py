@@ -8,10 +8,12 @@ All requests are sent by the deadline of the verb.
 
 from __future__ import annotations
 
+import time
 from secrets import token_bytes
 
 from cenote import protocol
 from cenote.client.compute import (
+    EMPTY,
     Found,
     Look,
     Read,
@@ -71,7 +73,7 @@ class AsyncMetaLeases:
         """Let somebody else compute: the lease on a miss goes, an old value is as it was before."""
         tokens = b"C%d" % self._won.cas
         if not self._won.empty:
-            left = time_given_back(self._won.remaining, monotonic() - self._won_at)
+            left = time_given_back(self._won.remaining, monotonic() - self._won_at, time.time)
             tokens += b" I T%d" % left
         await self._request(protocol.meta_delete(self._key, tokens), deadline)
 
@@ -89,7 +91,11 @@ class AsyncMetaLeases:
         return Look(step, value)
 
     async def _hold(self, found: Found, deadline: float) -> None:
-        """Note the lease, and bound the time of the value that is to be replaced."""
+        """Note the lease, and bound the time of the value that is to be replaced.
+
+        ``touch`` knows no cas: a value that somebody writes between the two requests is kept for
+        a lease at most. It is then missed before its time, and computed; nobody reads a wrong one.
+        """
         self._won, self._won_at = found, monotonic()
         left = time_while_computing(found.remaining, self._terms)
         if not found.empty and left != found.remaining:
@@ -128,6 +134,11 @@ class AsyncClassicLeases:
         if item is not None and item[1] != LEASE:
             readable, value = self._read(item[0], item[1])
         step = judge_classic(item, readable=readable)
+        if step == "prove":
+            proved: RawItem | None = await self._request(protocol.get(self._marker), deadline)
+            if proved is not None and proved[0] == EMPTY:
+                return Look("serve", value)
+            step = "replace"
         if step == "take":
             claim = protocol.store("add", self._key, self._token, LEASE, self._terms.lease)
             return await self._claim(claim, deadline)
@@ -140,19 +151,20 @@ class AsyncClassicLeases:
 
     async def store(self, data: bytes, flags: int, deadline: float) -> None:
         """Store the value, unless the key was deleted or written since the lease was given."""
-        if self._terms.stale_for:  # the marker first: without it, the value would look due
-            marker = protocol.store("set", self._marker, b"", 0, self._terms.fresh)
+        empty = not (data or flags)
+        if self._terms.stale_for or empty:  # the marker first: without it, the value looks due
+            says = EMPTY if empty else b""
+            marker = protocol.store("set", self._marker, says, 0, self._terms.fresh)
             await self._request(marker, deadline)
         request = protocol.cas(self._key, data, flags, self._terms.exptime, self._won[2])
         await self._request(request, deadline)
 
     async def release(self, deadline: float) -> None:
-        """Let somebody else compute: the lease on a miss goes, an old value stays."""
+        """Let somebody else compute: the lease on a miss goes, an old value stays and is due."""
         _, flags, cas = self._won
         if flags == LEASE:  # ``cas`` with an exptime in the past is a conditional delete
             await self._request(protocol.cas(self._key, b"", LEASE, -1, cas), deadline)
-        else:
-            await self._request(protocol.delete(self._marker), deadline)
+        await self._request(protocol.delete(self._marker), deadline)
 
     async def _claim(self, claim: Request, deadline: float) -> Look:
         """Put a lease in the place of a miss, or of a value that can not be read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError, sleep
+from asyncio import sleep
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from inspect import isawaitable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cenote.client.keys import Key
 
 __all__ = [
-    "ABANDONED",
+    "CLOSING",
     "Compute",
     "Decorator",
     "Exchange",
@@ -29,8 +29,8 @@ __all__ = [
 T = TypeVar("T")
 P = ParamSpec("P")
 
-ABANDONED = (Exception, CancelledError)
-"""What may end a computation that others wait for: an error, or the end of its task."""
+CLOSING = GeneratorExit
+"""What ends a coroutine that may not await anything any more."""
 
 Exchange: TypeAlias = Callable[[Request, float], Awaitable[Any]]
 """Sends a request by a deadline; which type the reply has follows from the request's encoder."""

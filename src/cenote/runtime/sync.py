@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import isawaitable, iscoroutine, iscoroutinefunction
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
+from cenote.errors import InvalidArgument
 from cenote.protocol import Request
 
 if TYPE_CHECKING:
     from cenote.client.keys import Key
 
 __all__ = [
-    "ABANDONED",
+    "CLOSING",
     "Compute",
     "Decorator",
     "Exchange",
@@ -28,8 +30,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 
-ABANDONED = (Exception, KeyboardInterrupt, SystemExit)
-"""What may end a computation that others wait for: an error, Ctrl-C, or the end of the thread."""
+CLOSING: tuple[type[BaseException], ...] = ()
+"""What ends a call that may not wait for anything any more: there is no such thing here."""
 
 Exchange: TypeAlias = Callable[[Request, float], Any]
 """Sends a request by a deadline; which type the reply has follows from the request's encoder."""
@@ -51,7 +53,15 @@ class Decorator(Protocol):
 
 
 def resolve(value: T) -> T:
-    """Return the value: nothing is awaited here."""
+    """Return the value: nothing is awaited here.
+
+    Raises:
+        InvalidArgument: It would have to be awaited.
+    """
+    if isawaitable(value):
+        if iscoroutine(value):
+            value.close()
+        raise InvalidArgument("compute is a coroutine function: use AsyncClient")
     return value
 
 
@@ -67,6 +77,8 @@ def cached_by(
     """
 
     def decorate(function: Callable[..., Any], /) -> Callable[..., Any]:
+        if iscoroutinefunction(function):
+            raise InvalidArgument(f"{function!r} is a coroutine function: use AsyncClient")
         key_of = name_of(function)
 
         @wraps(function)

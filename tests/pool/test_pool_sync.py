@@ -644,6 +644,16 @@ def test_open_says_why_the_pool_stays_cold() -> None:
         pool.open(wait=True, timeout=0.02)
 
 
+def test_open_ends_when_the_pool_is_closed_meanwhile() -> None:
+    with callers() as call:
+        pool = Pool(Links(connect=fail), min_size=1)
+        opening = call(pool.open, wait=True, timeout=PATIENCE)
+        await_stats(pool, lambda: pool.stats().create_errors > 0)
+        pool.close()
+        with pytest.raises(PoolClosed):
+            opening.result(PATIENCE / 2)
+
+
 def test_the_floor_is_kept_up() -> None:
     links = Links()
     with Pool(links, min_size=1) as pool:

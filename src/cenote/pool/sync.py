@@ -20,6 +20,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from cenote.pool import refusals
 from cenote.pool.connector import Classify, Connector, Hooks, hooks
 from cenote.pool.driver_sync import Driver
 from cenote.pool.fast_path import Entry
@@ -160,8 +161,13 @@ class Pool(Driver[T]):
         """
         self._order(self._core.open)
         patience = self._options.timeout if timeout is None else timeout
-        if wait and not self._await(lambda: self._core.warm, patience):
+        if wait and not self._await(self._is_warm, patience):
             raise self._order(self._core.too_cold)
+        if self._core.phase == "closed":
+            raise refusals.closed(self._core, None, self.clock())
+
+    def _is_warm(self) -> bool:
+        return self._core.warm or self._core.phase == "closed"
 
     def close(self, timeout: float = 10.0) -> CloseReport:
         """Refuse newcomers, fail those who wait, close every connection.

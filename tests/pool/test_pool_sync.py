@@ -737,6 +737,17 @@ def test_drain_serves_those_who_wait_and_ends_when_all_is_back() -> None:
         assert draining.result(PATIENCE)
 
 
+def test_drain_ends_by_its_timeout_however_slowly_it_comes_to_look_at_the_clock() -> None:
+    late = [0.0]
+
+    def clock() -> float:
+        late[0] += 0.03
+        return time.monotonic() + late[0]
+
+    with Pool(Links(), clock=clock) as pool, pool.connection():
+        assert [pool.drain(timeout=0.01 * n) for n in range(10)] == [False] * 10
+
+
 def test_detach_gives_a_connection_away() -> None:
     links = Links()
     with Pool(links, max_size=1) as pool:

@@ -270,8 +270,8 @@ class Driver(Front[T]):
         try:
             with self._lock:
                 self._onlookers[gate] = condition
-            while not (met := self._holds(condition)) and self.clock() < deadline:
-                gate.wait(min(deadline - self.clock(), _HEARTBEAT))
+            while not (met := self._holds(condition)) and (left := deadline - self.clock()) > 0:
+                gate.wait(min(left, _HEARTBEAT))
                 self._follow_up()
             return met
         finally:

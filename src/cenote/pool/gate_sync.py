@@ -31,8 +31,8 @@ class Gate:
             return
 
     def wait(self, seconds: float) -> None:
-        """Wait until the gate is open, and close it behind oneself."""
-        self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+        """Wait until the gate is open, and close it behind oneself; in the past: do not wait."""
+        self._lock.acquire(timeout=max(0.0, min(seconds, threading.TIMEOUT_MAX)))
 
 
 class ThreadTicket(Ticket[T]):

@@ -816,6 +816,22 @@ def test_close_fails_those_who_wait_and_closes_everything_as_it_comes() -> None:
     assert pool.stats().size == 0
 
 
+def test_what_was_granted_before_the_close_is_not_lost_by_asking_again_after_it() -> None:
+    """The caller was nudged, and granted an entry before it had come to ask."""
+    pool = HandDriven(max_size=1, fair_after=0.001)
+    entry = pool.lease()
+    waiter = pool.ask()
+    pool.give(entry)
+    assert waiter.nudged
+    pool.now += 1.0
+    pool.core.settle(pool.now)
+    pool.core.close(pool.now)
+    assert pool.core.acquire(waiter, pool.now) is entry
+    pool.give(entry)
+    assert len(pool.close_all()) == 1
+    assert pool.stats().size == 0
+
+
 def test_a_connection_that_opens_after_close_is_closed_at_once() -> None:
     pool = HandDriven()
     pool.ask()

@@ -157,7 +157,7 @@ class Leasing(Settlement[T]):
     def _admit(self, ticket: Ticket[T], now: float) -> None:
         newcomer = ticket.serial == 0
         if self.phase == "closed" or (self.phase == "draining" and newcomer):
-            if ticket.state != FAILED:
+            if ticket.state in (NEW, QUEUED):  # what was granted already is the caller's to use
                 ticket.state = FAILED
                 raise refusals.closed(self, ticket, now)
         elif self.phase == "opening":

@@ -109,7 +109,7 @@ def test_a_coroutine_function_is_refused_by_the_blocking_client(server, protocol
             client.get_or_compute("k", compute, 60, lease_ttl=30)
         assert client.get_or_compute("k", lambda: 1, 60, wait=0.1) == 1
         with pytest.raises(InvalidArgument, match="use AsyncClient"):
-            client.cached(60, key="k")(compute)
+            _ = client.cached(60, key="k")(compute)
 
 
 @pytest.fixture

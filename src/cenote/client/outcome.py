@@ -32,13 +32,13 @@ class Item(NamedTuple):
 
     Attributes:
         value: The value.
-        flags: Its flags, which say how it was serialised.
         cas: The token that changes with every write: give it to ``cas``.
+        flags: Its flags, which say how it was serialised.
     """
 
     value: object
-    flags: int
     cas: int
+    flags: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Retrieval(Base):
     """The commands that read values or change how long they live."""
 
     def gets(self, key: Key) -> Item | None:
-        """Return the value of ``key`` with its flags and cas token, or None if there is none.
+        """Return the value of ``key`` with its cas token and flags, or None if there is none.
 
         Raises:
             InvalidKey: memcached can not carry the key.
@@ -38,7 +38,7 @@ class Retrieval(Base):
         if not (value or flags) and self._is_lease(wire, deadline):
             return None
         try:
-            return Item(self._loads(value, flags), flags, cas)
+            return Item(value=self._loads(value, flags), cas=cas, flags=flags)
         except UnreadableValue as error:
             self._skip(error, flags, key)
             return None

@@ -31,30 +31,38 @@ def proxy(server):
 
 
 async def read_everything(client) -> list[object]:
-    """Use every command once; what a forgiving client answers when nothing can be reached."""
-    return [
-        await client.get("k", "default"),
-        await client.gets("k"),
-        await client.get_many(["k", b"l"]),
-        await client.gat("k", 60, "default"),
-        await client.gat_many(["k", "l"], 60),
-        await client.touch("k", 60),
-        await client.set("k", 1),
-        await client.set("k", 1, noreply=True),
-        await client.add("k", 1),
-        await client.replace("k", 1),
-        await client.append("k", "x"),
-        await client.prepend("k", "x"),
-        await client.cas("k", 1, 1),
-        await client.set_many({"k": 1, b"l": 2}),
-        await client.delete("k"),
-        await client.delete_many(["k", "l"]),
-        await client.incr("k"),
-        await client.decr("k", initial=1),
-        await client.flush_all(),
-        await client.version(),
-        await client.stats(),
+    """Use every command once; what a forgiving client answers when nothing can be reached.
+
+    Each is one outage, of however many requests it is made.
+    """
+    commands = [
+        lambda: client.get("k", "default"),
+        lambda: client.gets("k"),
+        lambda: client.get_many(["k", b"l"]),
+        lambda: client.gat("k", 60, "default"),
+        lambda: client.gat_many(["k", "l"], 60),
+        lambda: client.touch("k", 60),
+        lambda: client.set("k", 1),
+        lambda: client.set("k", 1, noreply=True),
+        lambda: client.add("k", 1),
+        lambda: client.replace("k", 1),
+        lambda: client.append("k", "x"),
+        lambda: client.prepend("k", "x"),
+        lambda: client.cas("k", 1, 1),
+        lambda: client.set_many({"k": 1, b"l": 2}),
+        lambda: client.delete("k"),
+        lambda: client.delete_many(["k", "l"]),
+        lambda: client.incr("k"),
+        lambda: client.decr("k", initial=1),
+        lambda: client.flush_all(),
+        lambda: client.version(),
+        lambda: client.stats(),
     ]
+    answers: list[object] = []
+    for command in commands:
+        answers.append(await command())
+        assert client.client_stats().outages == len(answers)
+    return answers
 
 
 MISSES: list[object] = [
@@ -81,7 +89,6 @@ async def test_with_no_server_a_forgiving_client_misses_and_counts(protocol, mak
         mortal.stop()
         client = make_aio(url, protocol=protocol, on_error="miss", timeout=TIMEOUT)
         assert await read_everything(client) == MISSES
-        assert client.client_stats().outages >= len(MISSES)
         (health,) = client.nodes().values()
         assert health.state == "down"
 

@@ -32,30 +32,38 @@ def proxy(server):
 
 
 def read_everything(client) -> list[object]:
-    """Use every command once; what a forgiving client answers when nothing can be reached."""
-    return [
-        client.get("k", "default"),
-        client.gets("k"),
-        client.get_many(["k", b"l"]),
-        client.gat("k", 60, "default"),
-        client.gat_many(["k", "l"], 60),
-        client.touch("k", 60),
-        client.set("k", 1),
-        client.set("k", 1, noreply=True),
-        client.add("k", 1),
-        client.replace("k", 1),
-        client.append("k", "x"),
-        client.prepend("k", "x"),
-        client.cas("k", 1, 1),
-        client.set_many({"k": 1, b"l": 2}),
-        client.delete("k"),
-        client.delete_many(["k", "l"]),
-        client.incr("k"),
-        client.decr("k", initial=1),
-        client.flush_all(),
-        client.version(),
-        client.stats(),
+    """Use every command once; what a forgiving client answers when nothing can be reached.
+
+    Each is one outage, of however many requests it is made.
+    """
+    commands = [
+        lambda: client.get("k", "default"),
+        lambda: client.gets("k"),
+        lambda: client.get_many(["k", b"l"]),
+        lambda: client.gat("k", 60, "default"),
+        lambda: client.gat_many(["k", "l"], 60),
+        lambda: client.touch("k", 60),
+        lambda: client.set("k", 1),
+        lambda: client.set("k", 1, noreply=True),
+        lambda: client.add("k", 1),
+        lambda: client.replace("k", 1),
+        lambda: client.append("k", "x"),
+        lambda: client.prepend("k", "x"),
+        lambda: client.cas("k", 1, 1),
+        lambda: client.set_many({"k": 1, b"l": 2}),
+        lambda: client.delete("k"),
+        lambda: client.delete_many(["k", "l"]),
+        lambda: client.incr("k"),
+        lambda: client.decr("k", initial=1),
+        lambda: client.flush_all(),
+        lambda: client.version(),
+        lambda: client.stats(),
     ]
+    answers: list[object] = []
+    for command in commands:
+        answers.append(command())
+        assert client.client_stats().outages == len(answers)
+    return answers
 
 
 MISSES: list[object] = [
@@ -82,7 +90,6 @@ def test_with_no_server_a_forgiving_client_misses_and_counts(protocol, make_sync
         mortal.stop()
         client = make_sync(url, protocol=protocol, on_error="miss", timeout=TIMEOUT)
         assert read_everything(client) == MISSES
-        assert client.client_stats().outages >= len(MISSES)
         (health,) = client.nodes().values()
         assert health.state == "down"
 

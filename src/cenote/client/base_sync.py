@@ -111,11 +111,15 @@ class Base(Hot):
         self._outages += 1
 
     def _speaks_meta(self, deadline: float) -> bool:
-        """Tell whether the server knows the meta commands; an outage counts as no."""
+        """Tell whether the server knows the meta commands; an outage counts as no.
+
+        If it is forgiven, the request that follows is the one to count it.
+        """
         try:
             return (self._cluster.traits(deadline)).meta
-        except OUTAGES as error:
-            self._tolerate(error)
+        except OUTAGES:
+            if self._raises:
+                raise
             return False
 
     # Values.

@@ -141,9 +141,10 @@ class Storage(Base):
         reply: BatchReply | None = self._request(request, deadline)
         if reply is None:
             return 0
-        for failure in (*reply.unplaced, *reply.failures.values()):
-            if isinstance(failure, CenoteError):
-                self._tolerate(failure)
+        failures = (*reply.unplaced, *reply.failures.values())
+        errors = [failure for failure in failures if isinstance(failure, CenoteError)]
+        if errors:  # one outage, however many keys it has kept
+            self._tolerate(errors[0])
         return len(wires) - len(reply.failures) - len(reply.unplaced)
 
     def _store(self, verb: str, key: Key, value: object, ttl: Ttl, noreply: bool) -> bool:

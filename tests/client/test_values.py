@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 import pickle
 
@@ -221,6 +222,42 @@ def test_a_serde_of_ones_own_is_taken():
     serde = serde_for(Shouting())
     assert serde.dumps("a") == (b"A", 1 << 20)
     assert serde.loads(b"A", 7) == (b"A", 7)
+
+
+@pytest.mark.parametrize(("module", "name"), [(json, "json"), (pickle, "pickle"), (math, "json")])
+def test_a_module_is_no_serde_and_the_message_names_the_one_that_is_meant(module, name):
+    with pytest.raises(ConfigurationError, match=f"serde='{name}'"):
+        serde_for(module)
+
+
+class Answering:
+    def __init__(self, answer):
+        self.answer = answer
+
+    def dumps(self, value, /):
+        return self.answer
+
+    def loads(self, data, flags, /):
+        raise KeyError("mine")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, b"ab", [b"x", 0], (b"x",), ("x", 0), (b"x", "0"), (b"x", True), (b"x", -1)]
+    + [(b"x", 2**32), (b"x", LEASE), (bytearray(b"x"), 0)],
+    ids=repr,
+)
+def test_what_a_serde_may_not_return_is_not_stored(answer):
+    serde = serde_for(Answering(answer))
+    with pytest.raises(NotSerializable, match=r"serde\.dumps returns \(bytes, flags\), not "):
+        serde.dumps("value")
+    with pytest.raises(NotSerializable):
+        dumps_all(serde, ["value"])
+
+
+def test_an_error_of_ones_own_serde_is_passed_on():
+    with pytest.raises(KeyError, match="mine"):
+        serde_for(Answering(None)).loads(b"x", 0)
 
 
 def test_no_serde_ever_sees_a_lease():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 from cenote.errors import ConfigurationError, NotSerializable, UnreadableValue
@@ -35,7 +35,8 @@ LEASE: Final = 1 << 18
 class Serde(Protocol):
     """How values become bytes and flags, and back: give one to ``Client(serde=...)``.
 
-    Called from every thread and task of the client at once. Flag ``1 << 18`` is the client's own.
+    Called from every thread and task of the client at once. The flags ``1 << 18`` are the client's
+    own. What these raise beside the errors named here reaches the caller of the command as it is.
     """
 
     def dumps(self, value: object, /) -> tuple[bytes, int]:
@@ -150,26 +151,44 @@ def serde_for(choice: SerdeName | Serde) -> Serde:
     """Return the serialisation of that name, or the caller's own.
 
     Raises:
-        ConfigurationError: No such name, or the object lacks ``dumps`` or ``loads``.
+        ConfigurationError: No such name, the object lacks ``dumps`` or ``loads``, or is a module,
+            whose ``dumps`` knows no flags.
     """
     if isinstance(choice, str):
         if choice not in _NAMED:
             raise ConfigurationError(f"serde {choice!r} is not known: {', '.join(_NAMED)}")
         return _NAMED[choice]()
+    if isinstance(choice, ModuleType):
+        name = choice.__name__ if choice.__name__ in _NAMED else "json"
+        raise ConfigurationError(f"serde is the module {choice.__name__}: write serde={name!r}")
     if isinstance(choice, type) or not isinstance(choice, Serde):
         raise ConfigurationError(
             f"serde is one of {', '.join(_NAMED)}, or an object with dumps and loads, "
             f"not {choice!r}"
         )
-    return _LeaseAware(choice)
+    return _Checked(choice)
 
 
-class _LeaseAware:
-    """A user's serialisation, which is never shown a lease."""
+class _Checked:
+    """A user's serialisation: it is never shown a lease, and writes nothing that looks like one."""
 
     def __init__(self, serde: Serde) -> None:
-        self.dumps = serde.dumps
+        self._dumps = serde.dumps
         self._loads = serde.loads
+
+    def dumps(self, value: object, /) -> tuple[bytes, int]:
+        dumped: object = self._dumps(value)
+        if not isinstance(dumped, tuple) or len(dumped) != 2:
+            raise NotSerializable(f"serde.dumps returns (bytes, flags), not {_a(dumped)}")
+        data, flags = dumped
+        if not isinstance(data, bytes):
+            raise NotSerializable(f"serde.dumps returns (bytes, flags), not {_a(data)} as bytes")
+        if type(flags) is not int or not 0 <= flags < 2**32 or flags == LEASE:
+            raise NotSerializable(
+                f"serde.dumps returns (bytes, flags), not the flags {flags!r}: use an int from 0 "
+                "to 2**32 - 1, except for 1 << 18, which is the client's own"
+            )
+        return data, flags
 
     def loads(self, data: bytes, flags: int, /) -> object:
         if flags == LEASE:

@@ -61,6 +61,15 @@ async def test_a_number_the_server_can_not_count_with_is_refused(client_aio, num
     assert await client_aio.get("k") == 1
 
 
+async def test_who_counts_the_wrong_way_is_told_the_right_one(client_aio):
+    with pytest.raises(InvalidArgument, match="decr to count down"):
+        await client_aio.incr("k", -1)
+    with pytest.raises(InvalidArgument, match="incr to count up"):
+        await client_aio.decr("k", -1)
+    with pytest.raises(InvalidArgument, match=r"token is negative: use 0 to 2\*\*64 - 1$"):
+        await client_aio.cas("k", 1, -1)
+
+
 async def test_a_ttl_without_an_initial_value_is_refused(client_aio):
     with pytest.raises(InvalidArgument, match="touch"):
         await client_aio.incr("k", ttl=60)

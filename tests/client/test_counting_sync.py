@@ -62,6 +62,15 @@ def test_a_number_the_server_can_not_count_with_is_refused(client_sync, number):
     assert client_sync.get("k") == 1
 
 
+def test_who_counts_the_wrong_way_is_told_the_right_one(client_sync):
+    with pytest.raises(InvalidArgument, match="decr to count down"):
+        client_sync.incr("k", -1)
+    with pytest.raises(InvalidArgument, match="incr to count up"):
+        client_sync.decr("k", -1)
+    with pytest.raises(InvalidArgument, match=r"token is negative: use 0 to 2\*\*64 - 1$"):
+        client_sync.cas("k", 1, -1)
+
+
 def test_a_ttl_without_an_initial_value_is_refused(client_sync):
     with pytest.raises(InvalidArgument, match="touch"):
         client_sync.incr("k", ttl=60)

@@ -48,24 +48,25 @@ class AsyncCounting(AsyncBase):
             ClientError: What is stored is not a number.
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
-        return await self._count(protocol.incr, key, delta, initial, ttl)
+        return await self._count(protocol.incr, ", or decr to count down", key, delta, initial, ttl)
 
     async def decr(
         self, key: Key, delta: int = 1, *, initial: int | None = None, ttl: Ttl = None
     ) -> int | None:
         """Subtract from a number on the server, atomically, down to 0; otherwise as ``incr``."""
-        return await self._count(protocol.decr, key, delta, initial, ttl)
+        return await self._count(protocol.decr, ", or incr to count up", key, delta, initial, ttl)
 
     async def _count(
         self,
         encode: Callable[[bytes, int], Request],
+        instead: str,
         key: Key,
         delta: int,
         initial: int | None,
         ttl: Ttl,
     ) -> int | None:
         deadline = monotonic() + self._timeout
-        request = encode(self._wire(key), checked_u64(delta, "delta"))
+        request = encode(self._wire(key), checked_u64(delta, "delta", instead))
         if initial is None:
             if ttl is not None:
                 raise InvalidArgument("ttl is for a counter made with initial: use touch otherwise")

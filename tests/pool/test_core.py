@@ -13,7 +13,7 @@ from cenote.errors import (
     PoolTimeout,
 )
 from cenote.pool.actions import Close, Connect
-from cenote.pool.fast import LEASED, RESERVED
+from cenote.pool.fast import DONE, LEASED, RESERVED
 from cenote.pool.observer import Observer
 from cenote.pool.waiters import CANCELLED, FAILED, GRANTED, QUEUED, Ticket
 from tests.pool.links import HandDriven, Trouble
@@ -101,7 +101,31 @@ def test_the_head_waiter_is_nudged_while_it_is_young_and_a_newcomer_may_be_faste
     assert waiter.nudged
     assert pool.core.stack.take(pool.now) is entry
     assert pool.served(waiter) is None
-    assert not waiter.nudged
+
+
+def test_a_waiter_that_came_for_nothing_is_left_alone_until_its_turn() -> None:
+    """Waking it for every release would cost a context switch each; it asks again by itself."""
+    pool = HandDriven(max_size=1, fair_after=0.001)
+    entry = pool.lease()
+    waiter = pool.ask()
+    pool.give(entry)
+    pool.core.stack.take(pool.now)
+    assert pool.served(waiter) is None
+    assert pool.core.stack.give(entry, pool.now) == DONE
+    pool.now = waiter.again
+    assert pool.served(waiter) is entry
+
+
+def test_a_waiter_whose_turn_has_come_gets_the_next_release() -> None:
+    pool = HandDriven(max_size=1, fair_after=0.001)
+    entry = pool.lease()
+    waiter = pool.ask()
+    pool.give(entry)
+    pool.core.stack.take(pool.now)
+    assert pool.served(waiter) is None
+    pool.now += 0.001
+    pool.give(entry)
+    assert waiter.entry is entry
 
 
 def test_a_head_waiter_older_than_fair_after_gets_the_next_release() -> None:

@@ -27,7 +27,8 @@ To acquire, where ``stack.take(now)`` returned None::
     loop:
       entry is None: wait until woken, or for the deadline. Then, serialised:
           ticket.state GRANTED: entry = ticket.entry
-          ticket.state FAILED, or ticket.nudged: entry = core.acquire(ticket, now); None: wait on
+          ticket.state FAILED, or ticket.nudged, or ``ticket.again`` has come:
+              entry = core.acquire(ticket, now); None: wait on
           the deadline has passed: entry = core.cancel(ticket, now, "timeout"); not None: it was
               granted meanwhile, use it; None: raise ``ticket.error or core.timeout_error(...)``
           a cancel, any exception: ``core.abandon(ticket, now)`` passes on whatever it holds

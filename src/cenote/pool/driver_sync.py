@@ -128,7 +128,7 @@ class Driver(Front[T]):
         while True:
             remaining = deadline - self.clock()
             if remaining > 0 and ticket.state not in (GRANTED, FAILED):
-                ticket.gate.wait(min(remaining, _RECALL))
+                ticket.gate.wait(min(remaining, _RECALL, ticket.again - self.clock()))
             entry = self._answer(ticket, deadline)
             if entry is not None:
                 return entry

@@ -13,7 +13,7 @@ from cenote.errors import LeaseError, PoolTimeout
 from cenote.pool import refusals
 from cenote.pool.actions import Reset
 from cenote.pool.connector import Verdict
-from cenote.pool.fast import DETACHED, LEASED, RESERVED, RESETTING
+from cenote.pool.fast import DETACHED, LEASED, NEVER, RESERVED, RESETTING
 from cenote.pool.fast_path import Entry
 from cenote.pool.settlement import Settlement
 from cenote.pool.stats import Reason
@@ -41,7 +41,7 @@ class Leasing(Settlement[T]):
             if entry is not None:
                 self.grant(ticket, entry, now)
             elif ticket.state == QUEUED:
-                ticket.nudged = False
+                self._lost_race(ticket, now)
             else:
                 self._queue(ticket, now)
             self.settle(now)
@@ -165,6 +165,12 @@ class Leasing(Settlement[T]):
         if newcomer:
             self.waiters.number(ticket)
         self.settle(now)
+
+    def _lost_race(self, ticket: Ticket[T], now: float) -> None:
+        """Let a ticket that was nudged for nothing wait for its turn, not nudged till then."""
+        turn = self.hand_off_from(ticket)
+        ticket.nudged = now < turn < NEVER
+        ticket.again = turn + self.pace if ticket.nudged else NEVER
 
     def _may_take(self, ticket: Ticket[T], now: float) -> bool:
         head = self.waiters.head

@@ -6,10 +6,11 @@ from what is there, not from what was planned, and each step takes effect before
 so that ``settle`` also heals whatever an exception interrupted half-way.
 
 Fairness follows Go's ``sync.Mutex``: while the head waiter is young, a release only nudges it and
-newcomers, who are running already, may win the race; no second waiter is nudged meanwhile. Once the
+newcomers, who are running already, may win the race; no second waiter is nudged meanwhile, and one
+that lost the race is not nudged again before its turn: each nudge is a context switch. Once the
 head is older than ``fair_after``, newcomers are barred and the next release is handed to it. Unlike
 there, hand-offs are paced: each costs a context switch, and when all who wait are old, handing
-every release over is a convoy. So many waiters wait at most about ``fair_after * _PACE`` each, in
+every release over is a convoy. So many waiters wait at most about ``fair_after * PACE`` each, in
 turn.
 """
 
@@ -30,8 +31,6 @@ from cenote.pool.waiters import FAILED, GRANTED, QUEUED, Ticket
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-_PACE = 0.25  # of fair_after: the least time between two hand-offs
 
 Refusal: TypeAlias = Callable[[PoolState[T], Ticket[T], float], PoolError]
 
@@ -104,7 +103,7 @@ class Settlement(PoolState[T]):
             if entry is not None:
                 self.grant(head, entry, now)
                 self.tallies.handoffs += 1
-                self.next_handoff = now + _PACE * self.options.fair_after
+                self.next_handoff = now + self.pace
 
     def _nudge(self, head: Ticket[T]) -> None:
         if not head.nudged:

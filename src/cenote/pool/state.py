@@ -24,6 +24,8 @@ from cenote.pool.waiters import Ticket, WaitQueue
 
 T = TypeVar("T")
 
+PACE = 0.25  # of fair_after: the least time between two hand-offs
+
 Phase = Literal["opening", "ready", "draining", "closed"]
 Describe: TypeAlias = Callable[[object], tuple[str, str]]
 
@@ -68,6 +70,7 @@ class PoolState(Generic[T]):
         self.heartbeat = NEVER
         self.eager = False
         self.next_handoff = ALWAYS
+        self.pace = PACE * options.fair_after
         self.stack: IdleStack[T] = IdleStack(
             fifo=options.order == "fifo",
             check_after=options.check_after if checks else NEVER,

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from itertools import count, takewhile
 from typing import Generic, TypeVar
 
+from cenote.pool.fast import NEVER
 from cenote.pool.fast_path import Entry
 
 T = TypeVar("T")
@@ -35,10 +36,11 @@ class Ticket(Generic[T]):
         since: When its caller came.
         holder: Who its caller is, as the stack's ``who`` names it.
         serial: Its place in the order of arrival; 0 before it was numbered.
-        nudged: An idle connection is there for the taking: come and ``retry``.
+        nudged: An idle connection is there for the taking: come and ask again.
+        again: When to ask again unasked: it came for nothing, and is not nudged before its turn.
     """
 
-    __slots__ = ("entry", "error", "holder", "nudged", "serial", "since", "state")
+    __slots__ = ("again", "entry", "error", "holder", "nudged", "serial", "since", "state")
 
     def __init__(self, now: float, holder: object = None) -> None:
         self.state = NEW
@@ -48,6 +50,7 @@ class Ticket(Generic[T]):
         self.holder = holder
         self.serial = 0
         self.nudged = False
+        self.again = NEVER
 
     def wake(self) -> None:
         """Rouse the caller; may come more than once, must not block."""

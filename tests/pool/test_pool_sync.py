@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import logging
 import threading
@@ -50,10 +51,22 @@ def await_waiting(pool: Pool[Any], number: int) -> None:
 
 def await_stats(pool: Pool[Any], condition: Callable[[], bool]) -> None:
     """Wait until the pool's own figures say so."""
+    await_that(condition, pool.stats)
+
+
+def await_that(condition: Callable[[], bool], describe: Callable[[], object] = object) -> None:
+    """Wait until something that tells nobody when it changes is so."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, pool.stats()
         threading.Event().wait(0.001)
+
+
+def await_no_keeper() -> None:
+    """Wait until the keeper has left, for want of pools to keep."""
+    for thread in threading.enumerate():
+        if thread.name == "cenote-keeper":
+            thread.join(PATIENCE)
 
 
 # Leasing.
@@ -846,9 +859,7 @@ def test_one_keeper_serves_all_pools_and_leaves_with_the_last() -> None:
         other.release(other.acquire())
         names = [thread.name for thread in threading.enumerate()]
         assert names.count("cenote-keeper") == 1
-    for thread in threading.enumerate():
-        if thread.name == "cenote-keeper":
-            thread.join(PATIENCE)
+    await_no_keeper()
     assert not KEEPER._running
 
 
@@ -916,3 +927,61 @@ def test_upkeep_that_fails_is_logged_and_tried_again(
     KEEPER.call(troubled)
     assert done.wait(PATIENCE)
     assert "from upkeep" in caplog.text
+def test_a_raw_thread_that_can_not_be_had_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(driver_sync, "_RECALL", 0.01)
+    start, refused = _thread.start_new_thread, []
+
+    def scarce_start(*args: Any) -> int:
+        if len(refused) < 2:
+            refused.append(args)
+            raise RuntimeError("can't start new thread")
+        return start(*args)
+
+    await_no_keeper()
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper_sync._thread, "start_new_thread", scarce_start)
+        with Pool(Links()) as pool, pool.connection(timeout=PATIENCE):
+            pass
+    assert len(refused) == 2
+
+
+def test_a_farewell_that_no_thread_can_be_had_for_is_said_later(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    monkeypatch.setattr(keeper_sync, "_RETRY", 0.001)
+    links = Links()
+    pool = Pool(links)
+    pool.release(pool.acquire())
+    monkeypatch.setattr(keeper_sync.threading, "Thread", scarce("farewell"))
+    del pool
+    links.await_until(lambda: links.closed == links.made)
+    with Pool(Links()) as other, other.connection(timeout=PATIENCE):
+        assert len(said) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_keeper_that_died_is_replaced_at_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper, visits, died = keeper_sync.Keeper(), threading.Semaphore(0), threading.Event()
+
+    class Kept:
+        def visit(self) -> float | None:
+            visits.release()
+            return None
+
+    def die() -> float | None:
+        monkeypatch.undo()
+        died.set()
+        raise SystemExit
+
+    kept = Kept()
+    monkeypatch.setattr(keeper, "_pause", die)
+    keeper.call(kept)
+    assert died.wait(PATIENCE)
+    await_that(lambda: not keeper._running)
+    assert visits.acquire(timeout=PATIENCE)
+    keeper.call(kept)
+    assert visits.acquire(timeout=PATIENCE)
+
+

@@ -16,6 +16,7 @@ nor deadlock wherever they run, so a finalizer may use them.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import logging
 import threading
 import time
@@ -26,7 +27,7 @@ from typing import Protocol
 
 _log = logging.getLogger("cenote.pool")
 
-_RETRY = 1.0  # seconds after a visit that failed
+_RETRY = 1.0  # seconds after a visit that failed, or a thread that could not be had
 
 
 class Kept(Protocol):
@@ -58,7 +59,8 @@ class Keeper:
         self._calls.append(weakref.ref(pool))
         self._ring()
         if not self._running:
-            _thread.start_new_thread(self._launch, ())
+            with contextlib.suppress(RuntimeError):  # no thread can be had now; callers call again
+                _thread.start_new_thread(self._launch, ())
 
     def poke(self) -> None:
         """Have every kept pool visited soon. Never blocks; safe anywhere."""
@@ -87,17 +89,31 @@ class Keeper:
             self._running = False  # no thread can be had now; the next call tries again
 
     def _run(self) -> None:
+        try:
+            self._keep()
+        except BaseException:
+            self._running = False  # the next call starts another
+            raise
+
+    def _keep(self) -> None:
         while True:
+            self._send_off()
             self._visit_those_due()
             pause = self._pause()
             if pause is None:
                 return
             self._alarm.acquire(timeout=min(pause, threading.TIMEOUT_MAX))
 
-    def _visit_those_due(self) -> None:
+    def _send_off(self) -> None:
         while self._orphans:
             farewell = self._orphans.popleft()
-            threading.Thread(target=farewell, daemon=True, name="cenote-farewell").start()
+            try:
+                threading.Thread(target=farewell, daemon=True, name="cenote-farewell").start()
+            except RuntimeError:
+                self._orphans.appendleft(farewell)
+                return  # no thread can be had now; it is tried again
+
+    def _visit_those_due(self) -> None:
         for pool in self._concerned():
             self._visit(pool)
 
@@ -115,7 +131,7 @@ class Keeper:
     def _visit(self, pool: Kept) -> None:
         try:
             pause = pool.visit()
-        except Exception:
+        except BaseException:
             _log.exception("upkeep of %r failed; it is tried again in a second", pool)
             pause = _RETRY
         with self._lock:
@@ -130,7 +146,9 @@ class Keeper:
             if not self._due and not self._calls and not self._orphans:
                 self._running = False
                 return None
-            return max(0.0, min(self._due.values(), default=0.0) - time.monotonic())
+            now = time.monotonic()
+            soonest = min(self._due.values(), default=now)
+            return max(0.0, min(soonest, now + _RETRY) - now if self._orphans else soonest - now)
 
 
 KEEPER = Keeper()

@@ -481,6 +481,23 @@ def test_a_connection_that_can_not_be_reset_is_replaced() -> None:
         await_stats(pool, lambda: pool.stats().closed["reset"] == 1)
 
 
+def test_closes_that_hang_hold_up_no_reset() -> None:
+    gate = Gate()
+    links = ResettingLinks(close=gate)
+    with Pool(links, max_size=crew_sync._MOST + 1, max_connecting=crew_sync._MOST) as pool:
+        held = [pool.checkout(pool.clock() + PATIENCE) for _ in range(crew_sync._MOST)]
+        for entry in held:
+            pool.discard(entry, "error")
+        for _ in held:
+            gate.await_arrival()
+        with pool.connection() as link:
+            link.clean = False
+        with pool.connection(timeout=PATIENCE) as again:
+            assert again is link
+            assert link.clean
+        gate.let_pass(len(links.made))
+
+
 def test_idle_connections_are_kept_alive() -> None:
     pinged = threading.Event()
 

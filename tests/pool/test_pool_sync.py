@@ -58,7 +58,7 @@ def await_that(condition: Callable[[], bool], describe: Callable[[], object] = o
     """Wait until something that tells nobody when it changes is so."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, pool.stats()
+        assert time.monotonic() < deadline, describe()
         threading.Event().wait(0.001)
 
 
@@ -851,6 +851,34 @@ def test_an_observer_that_raises_is_logged_and_ignored(caplog: pytest.LogCapture
     assert "from the observer" in caplog.text
 
 
+class Stop(BaseException):
+    """What pytest.fail and sys.exit are kin of."""
+
+
+class Stopping(Observer):
+    """Raises what no ``except Exception`` stops, in threads of the pool."""
+
+    def connected(self, pool: str, seconds: float) -> None:
+        raise Stop("in the crew")
+
+    def leaked(self, pool: str, holder: object) -> None:
+        raise Stop("in the keeper")
+
+
+def test_whatever_an_observer_raises_the_pools_own_threads_live_on(
+    caplog: pytest.LogCaptureFixture, said: list[str]
+) -> None:
+    with Pool(Links(), observer=Stopping(), leak_after=0.01, timeout=PATIENCE) as pool:
+        conn, other = pool.acquire(), pool.acquire()
+        await_stats(pool, lambda: pool.stats().leaks == 2)
+        with pytest.raises(ValueError), pool.connection():
+            raise ValueError
+        for each in (conn, other, pool.acquire()):
+            pool.release(each)
+    assert "in the crew" in caplog.text
+    assert "in the keeper" in caplog.text
+
+
 def test_an_observer_may_use_the_pool_for_it_is_called_without_the_lock() -> None:
     seen: list[int] = []
 
@@ -925,25 +953,6 @@ def test_a_keeper_that_can_not_be_had_is_asked_for_again(monkeypatch: pytest.Mon
         pass
 
 
-def test_upkeep_that_fails_is_logged_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(keeper_sync, "_RETRY", 0.001)
-    visits: list[int] = []
-    done = threading.Event()
-
-    class Troubled:
-        def visit(self) -> float | None:
-            visits.append(1)
-            if len(visits) < 3:
-                raise Trouble("from upkeep")
-            done.set()
-            return None
-
-    troubled = Troubled()
-    KEEPER.call(troubled)
-    assert done.wait(PATIENCE)
-    assert "from upkeep" in caplog.text
 def test_a_raw_thread_that_can_not_be_had_is_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1002,3 +1011,22 @@ def test_a_keeper_that_died_is_replaced_at_the_next_call(monkeypatch: pytest.Mon
     assert visits.acquire(timeout=PATIENCE)
 
 
+def test_upkeep_that_fails_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeper_sync, "_RETRY", 0.001)
+    visits: list[int] = []
+    done = threading.Event()
+
+    class Troubled:
+        def visit(self) -> float | None:
+            visits.append(1)
+            if len(visits) < 3:
+                raise Trouble("from upkeep")
+            done.set()
+            return None
+
+    troubled = Troubled()
+    KEEPER.call(troubled)
+    assert done.wait(PATIENCE)
+    assert "from upkeep" in caplog.text

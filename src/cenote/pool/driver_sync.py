@@ -246,21 +246,21 @@ class Driver(Front[T]):
             if condition():
                 gate.open()
 
-    def _follow_up(self) -> None:
-        """See to what was handed over; without the lock."""
+    def _follow_up(self, contained: type[BaseException] = Exception) -> None:
+        """See to what was handed over; without the lock. ``contained``: see ``observer.tell``."""
         while self._notices:
-            self._announce(self._notices)
+            self._announce(self._notices, contained)
         core = self._core
         if self._crew.pending or core.due < self._expected or (core.over and self._kept):
             KEEPER.call(self)
 
-    def _announce(self, notices: deque[Tell | Warn]) -> None:
+    def _announce(self, notices: deque[Tell | Warn], contained: type[BaseException]) -> None:
         try:
             notice = notices.popleft()
         except IndexError:
             return
         if isinstance(notice, Tell):
-            tell(notice.call)
+            tell(notice.call, contained)
         else:
             _warn(notice)
 
@@ -298,25 +298,30 @@ class Driver(Front[T]):
             self._expected, self._kept = core.due, not over
         self._crew.hire(self._labour)
         while self._notices:
-            self._announce(self._notices)
+            self._announce(self._notices, BaseException)
         return None if over else core.due - now
 
     # The crew's work.
 
     def _labour(self) -> None:
         while (action := self._next_work()) is not None:
-            self._crew.hire(self._labour)
-            self._do(action)
+            try:
+                self._crew.hire(self._labour)
+                self._do(action)
+            except BaseException:
+                _log.exception("pool %s could not finish a piece of work", self._name)
+            finally:
+                with self._lock:
+                    self._crew.done(action)
             del action
 
     def _do(self, action: Work[T]) -> None:
         answer = self._perform(action)
         with self._lock:
             answer(self.clock())
-            self._crew.done(action)
             self._rouse()
         del answer
-        self._follow_up()
+        self._follow_up(BaseException)
 
     def _next_work(self) -> Work[T] | None:
         with self._lock:

@@ -2,7 +2,8 @@
 
 Strategy: methods that do nothing by default, so that a listener overrides only what it needs and
 new events break nobody. No observer, no call. Called outside the pool's lock, from whichever thread
-or task caused the event; an observer that raises is logged and ignored.
+or task caused the event; an observer that raises is logged and ignored. (What is no ``Exception``,
+like KeyboardInterrupt, is raised into the caller that it struck, if it was one.)
 """
 
 from __future__ import annotations
@@ -55,9 +56,15 @@ class Observer:
         """A lease was garbage-collected without being returned; its slot was freed."""
 
 
-def tell(call: Callable[[], None]) -> None:
-    """Run one announcement; an observer's error is logged, never raised into the pool."""
+def tell(call: Callable[[], None], contained: type[BaseException] = Exception) -> None:
+    """Run one announcement; an observer's error is logged, never raised into the pool.
+
+    Args:
+        call: The announcement.
+        contained: What counts as such an error; in the pool's own threads, where nobody else could
+            be told, everything.
+    """
     try:
         call()
-    except Exception:
+    except contained:
         _log.exception("a pool's observer raised; the event is dropped")

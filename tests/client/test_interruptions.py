@@ -106,7 +106,7 @@ def test_a_coroutine_function_is_refused_by_the_blocking_client(server, protocol
     with Client(server.url, protocol=protocol) as client:
         client.flush_all()
         with pytest.raises(InvalidArgument, match="use AsyncClient"):
-            client.get_or_compute("k", compute, 60, lease_ttl=30)
+            _ = client.get_or_compute("k", compute, 60, lease_ttl=30)
         assert client.get_or_compute("k", lambda: 1, 60, wait=0.1) == 1
         with pytest.raises(InvalidArgument, match="use AsyncClient"):
             _ = client.cached(60, key="k")(compute)

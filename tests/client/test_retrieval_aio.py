@@ -67,7 +67,7 @@ async def test_gets_tells_the_flags_and_a_token_that_changes_with_every_write(cl
     await client_aio.set("k", "text")
     first = await client_aio.gets("k")
     assert isinstance(first, Item)
-    assert first == ("text", first.cas, 16)
+    assert first._fields == ("value", "cas", "flags")
     assert (first.value, first.flags) == ("text", 16)
     await client_aio.set("k", "text")
     second = await client_aio.gets("k")

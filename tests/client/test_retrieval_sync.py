@@ -68,7 +68,7 @@ def test_gets_tells_the_flags_and_a_token_that_changes_with_every_write(client_s
     client_sync.set("k", "text")
     first = client_sync.gets("k")
     assert isinstance(first, Item)
-    assert first == ("text", first.cas, 16)
+    assert first._fields == ("value", "cas", "flags")
     assert (first.value, first.flags) == ("text", 16)
     client_sync.set("k", "text")
     second = client_sync.gets("k")

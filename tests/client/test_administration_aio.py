@@ -111,13 +111,22 @@ async def test_a_client_shows_its_servers(make_aio):
 
 
 @pytest.mark.parametrize("on_error", ["raise", "miss"])
-async def test_a_local_client_says_what_to_install(on_error, monkeypatch):
+async def test_a_local_client_says_what_to_install(on_error, monkeypatch, make_aio):
     """That there is no memcached to run is no outage, not even to a forgiving client."""
     monkeypatch.setenv("CENOTE_MEMCACHED", "/nonexistent/memcached")
     local._stop_shared()
     client = AsyncClient("local://", on_error=on_error)
     with pytest.raises(LocalServerError, match="install"):
         await client.__aenter__()
+    client = make_aio("local://", on_error=on_error)
+    for _ in range(4):
+        with pytest.raises(LocalServerError, match="install"):
+            await client.get("k")
+    with pytest.raises(LocalServerError, match="install"):
+        await client.version()
+    with pytest.raises(LocalServerError, match="install"):
+        await client.set("k", 1, noreply=True)
+    assert client.client_stats().outages == 0
 
 
 async def test_a_local_client_starts_its_server_on_first_use():

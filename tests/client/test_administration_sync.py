@@ -112,13 +112,22 @@ def test_a_client_shows_its_servers(make_sync):
 
 
 @pytest.mark.parametrize("on_error", ["raise", "miss"])
-def test_a_local_client_says_what_to_install(on_error, monkeypatch):
+def test_a_local_client_says_what_to_install(on_error, monkeypatch, make_sync):
     """That there is no memcached to run is no outage, not even to a forgiving client."""
     monkeypatch.setenv("CENOTE_MEMCACHED", "/nonexistent/memcached")
     local._stop_shared()
     client = Client("local://", on_error=on_error)
     with pytest.raises(LocalServerError, match="install"):
         client.__enter__()
+    client = make_sync("local://", on_error=on_error)
+    for _ in range(4):
+        with pytest.raises(LocalServerError, match="install"):
+            client.get("k")
+    with pytest.raises(LocalServerError, match="install"):
+        client.version()
+    with pytest.raises(LocalServerError, match="install"):
+        client.set("k", 1, noreply=True)
+    assert client.client_stats().outages == 0
 
 
 def test_a_local_client_starts_its_server_on_first_use():

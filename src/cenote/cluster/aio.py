@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cenote.cluster.server import LocalAddress, Server
+from cenote.cluster.starting_aio import AsyncStarting
 from cenote.connection import ProtocolChoice
 from cenote.errors import CenoteError, ConfigurationError
 from cenote.node.aio import AsyncNode
@@ -61,12 +62,16 @@ class AsyncCluster:
             )
             for server in servers
         }
-        addresses = [server.address for server in servers]
-        self._local = [address for address in addresses if isinstance(address, LocalAddress)]
-        (node,) = self._nodes.values()
-        self.request = node.request
-        self.post = node.post
-        self.traits = node.traits
+        self._starting = {
+            server.name: AsyncStarting(self._nodes[server.name], server.address)
+            for server in servers
+            if isinstance(server.address, LocalAddress)
+        }
+        self._ways: dict[str, AsyncNode | AsyncStarting] = {**self._nodes, **self._starting}
+        (way,) = self._ways.values()
+        self.request = way.request
+        self.post = way.post
+        self.traits = way.traits
 
     @property
     def names(self) -> list[str]:
@@ -80,9 +85,9 @@ class AsyncCluster:
             The reply, or the error, of each server by its name.
         """
         replies: dict[str, Reply] = {}
-        for name, node in self._nodes.items():
+        for name, way in self._ways.items():
             try:
-                replies[name] = await node.request(request, deadline)
+                replies[name] = await way.request(request, deadline)
             except CenoteError as error:
                 replies[name] = error
         return replies
@@ -98,10 +103,10 @@ class AsyncCluster:
     async def open(self, timeout: float) -> None:
         """Wait until every pool has its minimum of connections, at most ``timeout`` seconds."""
         deadline = monotonic() + timeout
-        for address in self._local:
-            address.start()  # what keeps it from starting is no outage: it is raised as it is
+        for starting in self._starting.values():
+            await starting.start(deadline)
         for node in self._nodes.values():
-            await node.open(deadline - monotonic())
+            await node.open(max(0.0, deadline - monotonic()))
 
     async def close(self, timeout: float) -> None:
         """Close every connection, waiting at most ``timeout`` seconds for those in use."""

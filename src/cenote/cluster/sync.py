@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cenote.cluster.server import LocalAddress, Server
+from cenote.cluster.starting_sync import Starting
 from cenote.connection import ProtocolChoice
 from cenote.errors import CenoteError, ConfigurationError
 from cenote.node.sync import Node
@@ -62,12 +63,16 @@ class Cluster:
             )
             for server in servers
         }
-        addresses = [server.address for server in servers]
-        self._local = [address for address in addresses if isinstance(address, LocalAddress)]
-        (node,) = self._nodes.values()
-        self.request = node.request
-        self.post = node.post
-        self.traits = node.traits
+        self._starting = {
+            server.name: Starting(self._nodes[server.name], server.address)
+            for server in servers
+            if isinstance(server.address, LocalAddress)
+        }
+        self._ways: dict[str, Node | Starting] = {**self._nodes, **self._starting}
+        (way,) = self._ways.values()
+        self.request = way.request
+        self.post = way.post
+        self.traits = way.traits
 
     @property
     def names(self) -> list[str]:
@@ -81,9 +86,9 @@ class Cluster:
             The reply, or the error, of each server by its name.
         """
         replies: dict[str, Reply] = {}
-        for name, node in self._nodes.items():
+        for name, way in self._ways.items():
             try:
-                replies[name] = node.request(request, deadline)
+                replies[name] = way.request(request, deadline)
             except CenoteError as error:
                 replies[name] = error
         return replies
@@ -99,10 +104,10 @@ class Cluster:
     def open(self, timeout: float) -> None:
         """Wait until every pool has its minimum of connections, at most ``timeout`` seconds."""
         deadline = monotonic() + timeout
-        for address in self._local:
-            address.start()  # what keeps it from starting is no outage: it is raised as it is
+        for starting in self._starting.values():
+            starting.start(deadline)
         for node in self._nodes.values():
-            node.open(deadline - monotonic())
+            node.open(max(0.0, deadline - monotonic()))
 
     def close(self, timeout: float) -> None:
         """Close every connection, waiting at most ``timeout`` seconds for those in use."""

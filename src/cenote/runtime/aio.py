@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
@@ -9,6 +10,7 @@ from inspect import isawaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
+from cenote.errors import OperationTimeout
 from cenote.protocol import Request
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ __all__ = [
     "Decorator",
     "Exchange",
     "Pending",
+    "aside",
     "cached_by",
     "monotonic",
     "resolve",
@@ -61,6 +64,22 @@ class Decorator(Protocol):
 async def resolve(value: Any) -> Any:
     """Return the value, awaited if need be."""
     return await value if isawaitable(value) else value
+
+
+async def aside(work: Callable[[], object], deadline: float) -> None:
+    """Do blocking work beside the event loop; past the deadline it goes on, but unattended.
+
+    Raises:
+        OperationTimeout: It is not done by the deadline (absolute, ``time.monotonic``).
+    """
+    seconds = max(0.0, deadline - monotonic())
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.to_thread(work)
+    except TimeoutError as error:
+        raise OperationTimeout(
+            f"the server has not started within {seconds:.3g} s: raise timeout", phase="connect"
+        ) from error
 
 
 def cached_by(

@@ -20,6 +20,7 @@ __all__ = [
     "Decorator",
     "Exchange",
     "Pending",
+    "aside",
     "cached_by",
     "monotonic",
     "resolve",
@@ -63,6 +64,11 @@ def resolve(value: T) -> T:
             value.close()
         raise InvalidArgument("compute is a coroutine function: use AsyncClient")
     return value
+
+
+def aside(work: Callable[[], object], deadline: float) -> None:  # noqa: ARG001 - as in aio.py
+    """Do blocking work: here it is done when it is done."""
+    work()
 
 
 def cached_by(

@@ -1,0 +1,55 @@
+# Generated from src/cenote/cluster/starting_aio.py by tools/unasync.py; do not edit.
+"""The way to the private server of ``local://``: it is started before it is asked anything.
+
+Strategy: what keeps it from starting is no outage of a server, so it is raised as it is, also by a
+client that forgives outages. Once it has started, a server that dies is replaced when a connection
+is next opened.
+"""
+
+from __future__ import annotations
+
+from cenote.cluster.server import LocalAddress
+from cenote.connection import Traits
+from cenote.node.sync import Node
+from cenote.protocol import Reply, Request
+from cenote.runtime.sync import aside
+
+
+class Starting:
+    """Stands before a node, and starts its server on first use.
+
+    Args:
+        node: The node.
+        address: The address that starts the server.
+    """
+
+    def __init__(self, node: Node, address: LocalAddress) -> None:
+        self._node = node
+        self._address = address
+        self._started = False
+
+    def start(self, deadline: float) -> None:
+        """Start the server unless this has been done.
+
+        Raises:
+            LocalServerError: There is no memcached to run, or it did not start.
+            OperationTimeout: It has not started by the deadline.
+        """
+        if not self._started:
+            aside(self._address.start, deadline)
+            self._started = True
+
+    def request(self, request: Request, deadline: float) -> Reply:
+        """Send a request and return its reply, as the node does."""
+        self.start(deadline)
+        return self._node.request(request, deadline)
+
+    def post(self, request: Request, deadline: float) -> None:
+        """Send a quiet request, as the node does."""
+        self.start(deadline)
+        self._node.post(request, deadline)
+
+    def traits(self, deadline: float) -> Traits:
+        """Return what the server can do, as the node does."""
+        self.start(deadline)
+        return self._node.traits(deadline)

@@ -17,7 +17,7 @@ from textwrap import dedent
 
 import pytest
 
-from cenote import LocalServerError, local
+from cenote import LocalServerError, _server_process, local
 from cenote._server_process import memcached_binary
 from cenote.local import LocalServer, local_server_address, private_folder
 
@@ -242,6 +242,18 @@ def test_without_a_binary_the_error_says_what_to_install(
     monkeypatch.setenv("CENOTE_MEMCACHED", "no-such-memcached")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(LocalServerError, match="apt install memcached"):
+        LocalServer()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("supervisor", ["exit 3", "echo", "read -r _"])
+def test_a_supervisor_that_says_nothing_is_an_error_in_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, supervisor: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(_server_process, "_SUPERVISOR", supervisor)
+    monkeypatch.setattr(_server_process, "_START_TIMEOUT", 0.2)
+    with pytest.raises(LocalServerError, match="/bin/sh"):
         LocalServer()
     assert not list(tmp_path.iterdir())
 

@@ -164,7 +164,15 @@ class ServerProcess:
     def _read_pid(self) -> int:
         assert self._supervisor.stdout is not None
         with self._supervisor.stdout as stdout:
-            return int(stdout.readline())
+            poll = select.poll()
+            poll.register(stdout, select.POLLIN)
+            line = stdout.readline() if poll.poll(_START_TIMEOUT * 1000) else b""
+        if not line.strip().isdigit():
+            raise LocalServerError(
+                "the shell that was to start memcached did not say that it has: is /bin/sh one, "
+                "and may processes be started?"
+            )
+        return int(line)
 
     def _wait_until_it_accepts(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT

@@ -121,6 +121,8 @@ def test_a_wrong_option_says_what_would_be_right(name, text, says):
         {"order": "random"},
         {"max_idle": 0},
         {"lifetime_jitter": 1.0},
+        {"observer": 5},
+        {"observer": PoolOptions},
     ],
     ids=str,
 )

@@ -6,7 +6,7 @@ import pytest
 
 from cenote.client.url import read_servers
 from cenote.cluster.server import LOCAL, Server
-from cenote.connection import TCPAddress, UnixAddress
+from cenote.connection import Address, TCPAddress, UnixAddress
 from cenote.errors import ConfigurationError
 
 
@@ -26,6 +26,8 @@ from cenote.errors import ConfigurationError
         ("[::1]:11211", TCPAddress("::1", 11211)),
         ("[::1]", TCPAddress("::1", 11211)),
         (" cache:1 ", TCPAddress("cache", 1)),
+        ("local:11212", TCPAddress("local", 11212)),
+        ("unix", TCPAddress("unix", 11211)),
         ("/run/memcached.sock", UnixAddress("/run/memcached.sock")),
         ("./memcached.sock", UnixAddress("./memcached.sock")),
     ],
@@ -41,6 +43,13 @@ def test_several_servers_are_read_in_their_order():
     assert [server.name for server in servers] == ["a:11211", "b:2", "[::1]:3"]
     servers = read_servers(["a", "memcached://b", Server.at("/c.sock"), "unix:///d.sock"]).servers
     assert [server.name for server in servers] == ["a:11211", "b:11211", "/c.sock", "/d.sock"]
+
+
+def test_an_address_is_a_server_too():
+    addresses: list[Address] = [TCPAddress("a", 1), UnixAddress("/b.sock")]
+    for address in addresses:
+        assert read_servers(address).servers == (Server(address),)
+    assert read_servers(addresses).servers == tuple(Server(address) for address in addresses)
 
 
 def test_a_local_server_is_named_without_being_started():
@@ -91,6 +100,13 @@ def test_options_are_returned_as_text():
         ("", "names no host"),
         ("a b", "names no host"),
         ("user@host", "passwords are not supported"),
+        ("h:11211,h2:11211", "memcached://host:port,host:port, or a list"),
+        ("localhost:11211?timeout=1", "memcached://host:port.timeout"),
+        ("unix:/tmp/x", "unix:///path.sock"),
+        ("memcached:/h", "memcached://host:port"),
+        ("local:", "local://"),
+        (TCPAddress("h", 0), "1 to 65535"),
+        ([UnixAddress("")], "path"),
         ([], "empty"),
         ((), "empty"),
         (None, "not NoneType"),
@@ -116,6 +132,7 @@ def test_no_message_repeats_a_password():
         "memcached://us/er:secret@a",
         "redis://user:secret@a",
         "user:secret@a",
+        "a?password=secret",
     ):
         with pytest.raises(ConfigurationError) as caught:
             read_servers(url)

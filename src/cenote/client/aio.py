@@ -38,8 +38,8 @@ class AsyncClient(
 
     Args:
         servers: A URL (``memcached://host:port?timeout=0.5``, ``unix:///path.sock``, ``local://``),
-            ``"host:port"``, ``"/path.sock"`` or a `Server`; one server in this version. Options in
-            a URL take precedence over those given here.
+            ``"host:port"``, ``"/path.sock"``, a `Server` or an address; one server in this version.
+            Options in a URL take precedence over those given here.
         timeout: Seconds for an operation: waiting for a connection, connecting, sending, receiving
             and the one retry, together.
         connect_timeout: Seconds for one attempt to connect.

@@ -15,7 +15,7 @@ from typing import Self
 from cenote import protocol
 from cenote.client.hot_path import AsyncHot, KeyEncoder
 from cenote.client.keys import Key
-from cenote.client.options import ClientOptions
+from cenote.client.options import ClientOptions, check_observer
 from cenote.client.outcome import OUTAGES, ClientStats
 from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import LEASE, serde_for
@@ -33,6 +33,7 @@ class AsyncBase(AsyncHot):
     def __init__(
         self, servers: Sequence[Server], options: ClientOptions, observer: Observer | None
     ) -> None:
+        check_observer(observer)
         keys = KeyEncoder(options.key_prefix, options.long_keys)
         self._wire = keys.wire
         self._wires = keys.wires

@@ -17,7 +17,7 @@ from cenote.client.url import did_you_mean
 from cenote.client.values import Serde, SerdeName, serde_for
 from cenote.connection import ProtocolChoice
 from cenote.errors import ConfigurationError
-from cenote.pool import PoolOptions
+from cenote.pool import Observer, PoolOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +78,16 @@ def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> Client
     given = {name: _parsed(name, text) for name, text in texts.items()}
     pool = {name: given.pop(name) for name in texts if name in _POOL_TYPES}
     return replace(options, pool=replace(options.pool, **pool), **given)
+
+
+def check_observer(observer: object) -> None:
+    """Refuse what can not listen to a pool.
+
+    Raises:
+        ConfigurationError: It is neither an `Observer` nor None.
+    """
+    if observer is not None and not isinstance(observer, Observer):
+        raise ConfigurationError(f"observer={observer!r} is no Observer: derive one from it")
 
 
 def _types(options: type, *left_out: str) -> dict[str, Any]:

@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from cenote.cluster.server import LOCAL, Server, parse_address
-from cenote.connection import UnixAddress
+from cenote.connection import TCPAddress, UnixAddress
 from cenote.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Servers: TypeAlias = "str | Server | Sequence[str | Server]"
+    from cenote.connection import Address
+
+OneServer: TypeAlias = "str | Server | Address"
+Servers: TypeAlias = "OneServer | Sequence[OneServer]"
 
 DEFAULT_URL = "memcached://127.0.0.1:11211"
 SCHEMES = ("memcached", "unix", "local")
@@ -44,12 +47,12 @@ def read_servers(servers: Servers) -> Location:
     Raises:
         ConfigurationError: It names no server, or can not be read; the message says what would do.
     """
-    if isinstance(servers, (str, Server)):
+    if isinstance(servers, (str, Server, TCPAddress, UnixAddress)):
         return _read_one(servers)
     if isinstance(servers, (bytes, dict)) or not hasattr(servers, "__iter__"):
         raise ConfigurationError(
-            f"servers is a URL, 'host:port', '/path.sock', a Server, or a sequence of those: "
-            f"not {type(servers).__name__}"
+            "servers is a URL, 'host:port', '/path.sock', a Server, an address, or a sequence of "
+            f"those: not {type(servers).__name__}"
         )
     return _merged([_read_one(server) for server in servers])
 
@@ -60,9 +63,11 @@ def did_you_mean(name: str, legal: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _read_one(server: str | Server) -> Location:
+def _read_one(server: OneServer) -> Location:
     if isinstance(server, Server):
         return Location((server,), {})
+    if isinstance(server, (TCPAddress, UnixAddress)):
+        return Location((Server(server),), {})
     if not isinstance(server, str):
         raise ConfigurationError(
             f"a server is a str or a Server, not {type(server).__name__}: write 'host:port'"

@@ -20,6 +20,8 @@ _HOST_AND_PORT = re.compile(
     r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?"
 )
 
+_SCHEME_ALONE = re.compile(r"(?:memcacheds?|unix|local):(?:/|$)", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -31,7 +33,8 @@ class Server:
         name: What it is called in statistics and health; its address when left out.
 
     Raises:
-        ConfigurationError: The weight is not a number above 0.
+        ConfigurationError: The weight is not a number above 0, the name no text, or the address
+            none that can be connected to.
     """
 
     address: Address
@@ -39,8 +42,11 @@ class Server:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.weight, bool) or not 0 < self.weight < math.inf:
+        check_address(self.address)
+        if type(self.weight) not in (int, float) or not 0 < self.weight < math.inf:
             raise ConfigurationError(f"a server's weight is a number above 0, not {self.weight!r}")
+        if not isinstance(self.name, str):
+            raise ConfigurationError(f"a server's name is a str, not {self.name!r}")
         if not self.name:
             object.__setattr__(self, "name", str(self.address))
 
@@ -95,7 +101,30 @@ class LocalAddress(UnixAddress):
         return "local"
 
 
-LOCAL: Final = Server(LocalAddress())
+def check_address(address: Address) -> None:
+    """Refuse what can not be an address, whatever was put into it.
+
+    Raises:
+        ConfigurationError: It is none, or has no host, no path, or no port from 1 to 65535.
+    """
+    if isinstance(address, LocalAddress):
+        return
+    if isinstance(address, TCPAddress):
+        _check_text(address.host, "host")
+        if type(address.port) is not int or not 1 <= address.port <= 65535:
+            raise ConfigurationError(f"a port is an int from 1 to 65535, not {address.port!r}")
+    elif isinstance(address, UnixAddress):
+        _check_text(address.path, "path")
+    else:
+        raise ConfigurationError(
+            f"a server's address is a TCPAddress or a UnixAddress, not {address!r}: "
+            "Server.at('host:port') reads one from text"
+        )
+
+
+def _check_text(text: object, name: str) -> None:
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ConfigurationError(f"the {name} of an address is a text, not {text!r}")
 
 
 def parse_address(text: str) -> Address:
@@ -104,10 +133,13 @@ def parse_address(text: str) -> Address:
     Raises:
         ConfigurationError: It is none of these; the message says what is wrong.
     """
+    if not isinstance(text, str):
+        raise ConfigurationError(f"an address is a str such as 'host:port', not {text!r}")
     if text.startswith(("/", "./", "../")):
         return UnixAddress(text)
     if "@" in text:  # not repeated: it may hold a password
         raise ConfigurationError("user names and passwords are not supported in this version")
+    _refuse_half_a_url(text)
     found = _HOST_AND_PORT.fullmatch(text)
     if found is None:
         raise ConfigurationError(_unread(text))
@@ -115,6 +147,25 @@ def parse_address(text: str) -> Address:
     if not host or any(character.isspace() for character in host) or set(host) & set("/?#"):
         raise ConfigurationError(f"{text!r} names no host: write 'host:port' or '/path.sock'")
     return TCPAddress(host, _port(found["port"], text))
+
+
+def _refuse_half_a_url(text: str) -> None:
+    """Tell whoever has left something out of a URL what it is."""
+    if "?" in text:  # not repeated: options may be secret
+        raise ConfigurationError(
+            "options are read from URLs only: write memcached://host:port?timeout=0.5"
+        )
+    if "://" in text:
+        raise ConfigurationError(f"{text!r} is a URL: give it to the client as it is")
+    if _SCHEME_ALONE.match(text):
+        raise ConfigurationError(
+            f"{text!r} lacks '//' after the scheme: write memcached://host:port, "
+            "unix:///path.sock (three slashes) or local://"
+        )
+    if "," in text:
+        raise ConfigurationError(
+            f"{text!r} names several servers: write memcached://host:port,host:port, or a list"
+        )
 
 
 def _port(digits: str | None, text: str) -> int:
@@ -129,3 +180,6 @@ def _unread(text: str) -> str:
     if text.count(":") > 1 and "[" not in text:
         return f"{text!r} looks like an IPv6 address: write it in brackets, as in '[::1]:11211'"
     return f"{text!r} is not an address: write 'host:port', '[ipv6]:port' or '/path.sock'"
+
+
+LOCAL: Final = Server(LocalAddress())

@@ -206,6 +206,20 @@ def test_a_lent_resource_is_found_again_by_identity(stack: IdleStack[Any]) -> No
     entry.state = CLOSED
 
 
+def test_an_object_with_the_identity_of_a_dead_loan_is_foreign(stack: IdleStack[Any]) -> None:
+    """Identities are used again at once; the loan stays to be buried."""
+    entry = idle_entry(stack, 1)
+    stack.take(0.0)
+    stack.lend(entry)
+    gc.collect()
+    foreign = Thing()
+    stack.lent = {id(foreign): entry}
+    assert stack.reclaim(foreign) is None
+    assert stack.lent == {id(foreign): entry}
+    assert entry.resource is None
+    entry.state = CLOSED
+
+
 def test_a_lent_resource_that_dies_is_mourned_by_its_reference(stack: IdleStack[Any]) -> None:
     pokes: list[int] = []
     stack.poke = lambda: pokes.append(1)

@@ -209,7 +209,7 @@ class Driver(Front[T]):
         self._order(self._core.settle)
 
     def _leased_entry(self, conn: T) -> Entry[T]:
-        entry = self.stack.lent.pop(id(conn), None)
+        entry = self.stack.reclaim(conn)
         for each in self._core.roster.leased() if entry is None else ():
             if each.resource is conn:
                 return each

@@ -241,6 +241,9 @@ class IdleStack(Root, Generic[T]):
 
     def reclaim(self, resource: T) -> Entry[T] | None:
         """Find the entry of a lent resource; ``None``: it is not lent (any more)."""
+        entry = self.lent.get(id(resource))
+        if entry is None or (entry.ref is not None and entry.ref() is not resource):
+            return None  # or it has the identity of one that is dead, but not buried yet
         entry = self.lent.pop(id(resource), None)
         if entry is not None:
             entry.resource = resource
@@ -285,7 +288,8 @@ class Front(Root, Generic[T]):
         """Lease a connection, to be given back by ``release``; see ``connection`` (safer).
 
         A resource that can be weakly referenced and is dropped without ``release`` frees its slot
-        when it is garbage-collected.
+        when it is garbage-collected. What is held is the bare connection, which does not tell one
+        lease from the next: see ``release``.
         """
         entry = self.stack.take(self.clock())
         if entry is None:
@@ -294,6 +298,10 @@ class Front(Root, Generic[T]):
 
     def release(self, conn: T) -> None:
         """Give back a connection from ``acquire``. Never blocks.
+
+        A second release is refused only while nobody else has the connection: once it is leased
+        anew, it can not be told from a release by its new owner. With ``connection`` this can not
+        happen.
 
         Raises:
             LeaseError: It is not out on lease from this pool; nothing changes.

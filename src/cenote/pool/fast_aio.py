@@ -100,7 +100,8 @@ class AsyncFront(Root, Generic[T]):
         """Lease a connection, to be given back by ``release``; see ``connection`` (safer).
 
         A resource that can be weakly referenced and is dropped without ``release`` frees its slot
-        when it is garbage-collected.
+        when it is garbage-collected. What is held is the bare connection, which does not tell one
+        lease from the next: see ``release``.
         """
         entry = self._take()
         if entry is None:
@@ -109,6 +110,10 @@ class AsyncFront(Root, Generic[T]):
 
     def release(self, conn: T) -> None:
         """Give back a connection from ``acquire``. A plain function: nothing can interrupt it.
+
+        A second release is refused only while nobody else has the connection: once it is leased
+        anew, it can not be told from a release by its new owner. With ``connection`` this can not
+        happen.
 
         Raises:
             LeaseError: It is not out on lease from this pool; nothing changes.

@@ -68,8 +68,16 @@ def test_a_deleted_key_is_gone(run: Run) -> None:
 
 
 def test_a_time_to_live_is_passed_on(run: Run) -> None:
-    """0 is already expired."""
-    assert run("set", "k", "v", "--ttl", "0").exit_code == 0
+    result = run("set", "k", "v", "--ttl", "60")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert run("get", "k").exit_code == 0
+
+
+@pytest.mark.parametrize("ttl", ["0", "-1"])
+def test_who_stores_what_is_expired_already_is_told(run: Run, ttl: str) -> None:
+    result = run("set", "k", "v", "--ttl", ttl)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("k: expired already")
     assert run("get", "k").exit_code == 1
 
 

@@ -51,6 +51,10 @@ def set_(key: str, value: str, ttl: float | None, url: str) -> None:
 
     "-" stores what standard input has, as bytes.
     """
+    if ttl is not None and ttl <= 0:
+        click.echo(
+            f"{key}: expired already, with a --ttl of {ttl:g}: it will not be found", err=True
+        )
     stored = sys.stdin.buffer.read() if value == STDIN else value
     with client_of(url) as client:
         client.set(key, stored, ttl)

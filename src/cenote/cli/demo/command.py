@@ -23,6 +23,8 @@ INTERRUPTED = 130
     "--url",
     default="local://",
     show_default=True,
+    envvar="CENOTE_URL",
+    show_envvar=True,
     help="The server; local:// starts a private one for as long as the demo runs.",
 )
 @click.option(

@@ -35,9 +35,11 @@ demo: $(DONE)/cli $(DONE)/compiled
 test: $(DONE)/test $(DONE)/compiled
 	$(call say,the suite on the pure build with branch coverage)
 	@$(BIN)/coverage erase
-	@CENOTE_IMPL=native $(BIN)/coverage run $(PYTEST)
+	@CENOTE_IMPL=native $(BIN)/coverage run $(PYTEST) -m 'not stress'
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=95 --include='$(LAYERS)'
+	$(call say,free-running threads on the pure build: a tracer would change what they do)
+	@CENOTE_IMPL=native $(BIN)/python $(PYTEST) -m stress
 	$(call say,the suite on the compiled build)
 	@CENOTE_IMPL=speedups $(BIN)/python $(PYTEST)
 

@@ -9,7 +9,7 @@ import os
 import socket
 import tracemalloc
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
@@ -463,6 +463,73 @@ async def test_an_aborted_copy_in_a_forked_child_does_not_disturb_the_parent() -
         ended = await asyncio.to_thread(os.waitpid, child, 0)
         assert os.waitstatus_to_exitcode(ended[1]) == 0
         assert await pair.ask(get(b"a"), KEY_A) == A
+
+
+def in_child(work: Callable[[], object]) -> None:
+    """Fork here, inside the running loop, and run ``work`` in the child."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+async def assert_undisturbed(pair: AsyncPair) -> None:
+    """Nothing has been written, and exchanges go on."""
+    assert pair.heard_nothing()
+    assert await pair.ask(get(b"a"), KEY_A) == A
+    assert pair.channel.clean
+
+
+async def test_a_forked_child_can_not_use_what_it_inherited() -> None:
+    async with pairing() as pair:
+        channel = pair.channel
+
+        def child() -> None:
+            assert not channel.clean
+            assert not channel.is_alive()
+            with pytest.raises(ConnectionLost, match="fork"):
+                channel.exchange(get(b"b"), soon()).send(None)
+            with pytest.raises(ConnectionLost, match="fork"):
+                channel.submit(get(b"b"), soon())
+            with pytest.raises(ConnectionLost, match="fork"):
+                channel.post(POST)
+
+        in_child(child)
+        await assert_undisturbed(pair)
+
+
+async def test_a_forked_child_does_not_send_what_the_parent_had_in_hand() -> None:
+    """A flight is sent by a callback of the loop, which the child might run."""
+    async with pairing() as pair:
+        waiting = pair.channel.submit(get(b"b"), soon())
+        in_child(pair.channel._flush)
+        assert pair.heard_nothing()
+        await pair.hear(7)
+        await pair.say(KEY_B)
+        assert await waiting == B
+
+
+async def test_an_inherited_transport_is_not_finalized_in_the_child() -> None:
+    """That would tell the loop, or close a descriptor that is another's by now."""
+    async with pairing() as pair:
+
+        def child() -> None:
+            transport = weakref.ref(pair.channel._transport)
+            number = pair.channel.fileno()
+            pair.channel.abort()
+            pair.channel._transport = None
+            os.dup2(os.open(os.devnull, os.O_RDONLY), number)
+            gc.collect()
+            assert transport() is not None
+            os.fstat(number)
+
+        in_child(child)
+        await assert_undisturbed(pair)
 
 
 async def test_a_connection_tells_its_state() -> None:

@@ -15,7 +15,8 @@ Strategy:
 A plain ``Protocol``: one that receives into buffers (``BufferedProtocol``) took, in one run, 0.97,
 1.04 and 1.24 times as long for a get of 100 bytes, 4 KB and 100 KB, and is not simpler.
 
-Everything here belongs to the event loop's thread; ``close`` and ``abort`` are plain functions.
+Everything here belongs to the event loop's thread; ``close`` and ``abort`` are plain functions. In
+a forked child nothing is written, and the loop, whose selector is the parent's too, is not told.
 """
 
 from __future__ import annotations
@@ -30,14 +31,9 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TypeAlias, cast
 
-from cenote.connection import failures
+from cenote.connection import failures, inherited_aio
 from cenote.connection.patience import GOODBYE
-from cenote.errors import (
-    CenoteError,
-    ClientError,
-    ProtocolError,
-    ServerError,
-)
+from cenote.errors import CenoteError, ClientError, ProtocolError, ServerError
 from cenote.protocol import Reply, ReplyParser, Request
 
 _Asked: TypeAlias = "tuple[asyncio.Future[Reply] | None, Request, float, float]"
@@ -59,6 +55,7 @@ class AsyncChannel(asyncio.Protocol):
         "_cause",
         "_closed",
         "_flush_due",
+        "_forks",
         "_loop",
         "_outbox",
         "_parser",
@@ -79,6 +76,7 @@ class AsyncChannel(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._pid = os.getpid()
+        self._forks = inherited_aio.forks
         self._parser = ReplyParser()
         self._queue: deque[_Asked] = deque()
         self._posted = 0  # how many of the queue nobody waits for
@@ -105,7 +103,12 @@ class AsyncChannel(asyncio.Protocol):
         False from the moment a request is made until its reply has been parsed, also when its
         caller has given up. Posted requests do not count.
         """
-        return len(self._queue) == self._posted and self._parser.usable and not self._closed
+        return (
+            len(self._queue) == self._posted
+            and self._parser.usable
+            and not self._closed
+            and self._forks == inherited_aio.forks
+        )
 
     @property
     def closed(self) -> bool:
@@ -229,20 +232,15 @@ class AsyncChannel(asyncio.Protocol):
         """Close the descriptor at once and say nothing to the peer. Safe in a forked child."""
         self._closed = True
         if self._is_foreign():
-            self._close_inherited()
+            inherited_aio.close_inherited(self._sock, self._transport)
             return
         self._end(None)
         if self._transport is not None:
             self._transport.abort()
 
     def _is_foreign(self) -> bool:
+        """Ask the system: when a pool lets go after a fork, that may not be counted yet."""
         return os.getpid() != self._pid
-
-    def _close_inherited(self) -> None:
-        """Close the descriptor behind the loop's back: the parent shares the loop's selector."""
-        descriptor = self._sock.detach()
-        if descriptor >= 0:
-            os.close(descriptor)
 
     # Called by the event loop.
 
@@ -285,10 +283,15 @@ class AsyncChannel(asyncio.Protocol):
     # Inside.
 
     def _check(self, request: Request, now: float, deadline: float) -> None:
-        if self._closed:
-            raise failures.unusable(self.address, failures.closed_by(self._cause))
+        if self._closed or self._forks != inherited_aio.forks:
+            raise failures.unusable(self.address, self._why_unusable())
         if not now < deadline:
             raise failures.too_late(self.address, request.verb)
+
+    def _why_unusable(self) -> str:
+        if self._forks != inherited_aio.forks:
+            return failures.FOREIGN
+        return failures.closed_by(self._cause)
 
     def _ask(self, request: Request, now: float, deadline: float) -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = self._loop.create_future()
@@ -307,6 +310,8 @@ class AsyncChannel(asyncio.Protocol):
         self._flush_due = False
         outbox = self._outbox
         if not outbox or self._paused or self._transport is None:
+            return
+        if self._forks != inherited_aio.forks:
             return
         self._outbox = []
         self._transport.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))

@@ -120,6 +120,11 @@ class Actor(Generic[T]):
         work = self._attempt(lambda _: verdict, entry, answer, judged=True)
         self._start("check", work, partial(answer, False))
 
+    def abort(self, resource: T) -> None:
+        """Let go of what can not be closed in an orderly way, as far as the connector can."""
+        if self._hooks.abort is not None:
+            self._call_now(self._hooks.abort, resource)
+
     @property
     def _live_loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop, if something may still be begun in it."""
@@ -227,9 +232,9 @@ class Actor(Generic[T]):
             await self._bounded(self._hooks.close, resource)
         except Exception:
             _log.debug("closing %r failed", resource, exc_info=True)
-            self._abort(resource)
+            self.abort(resource)
         except BaseException:
-            self._abort(resource)
+            self.abort(resource)
             raise
         return partial(self._closed, action)
 
@@ -263,11 +268,6 @@ class Actor(Generic[T]):
     def _overdue(self) -> TimeoutError:
         limit = self._core.options.connect_timeout
         return TimeoutError(f"connecting took longer than {limit:g} s")
-
-    def _abort(self, resource: T) -> None:
-        """Let go of what could not be closed in an orderly way."""
-        if self._hooks.abort is not None:
-            self._call_now(self._hooks.abort, resource)
 
     # Without a loop.
 

@@ -46,7 +46,8 @@ class AsyncConnector(Protocol[T]):
 
     The optional methods are those of ``Connector``. ``close``, ``is_alive``, ``ping``, ``reset``
     and ``abort`` may be plain functions or coroutine functions; ``classify`` and ``is_clean`` are
-    plain.
+    plain. ``abort`` is called in a forked child too, for what is the parent's: there it may close
+    the descriptor, but not touch the event loop, whose selector the parent shares.
     """
 
     async def connect(self, timeout: float, /) -> T:

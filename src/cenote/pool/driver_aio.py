@@ -5,8 +5,11 @@ there. ``_order`` is the one way to it: the call, then what it has decided (``ac
 pool belongs to the loop it is first used in; any other gets ``WrongLoop``. Giving back is a plain
 function, which also works when the loop does not run any more.
 
-Finalizers of lost leases run anywhere, in any thread: they only have the loop called back. In a
-forked child the parent's loop can not run: all that is left there is to forget what was inherited.
+Finalizers of lost leases run anywhere, in any thread: they only have the loop called back.
+
+A forked child begins with an empty pool, for a loop of its own. The parent's loop shares its
+selector with the child, and nothing that is done there may touch it: inherited connections are
+aborted, which closes the descriptor and no more, and kept, lest a finalizer tell the loop.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from cenote.pool.actor_aio import Actor
 from cenote.pool.checkout_aio import Checkout
 from cenote.pool.connector import AsyncHooks, judge
 from cenote.pool.core import PoolCore
-from cenote.pool.fast import DETACHED
+from cenote.pool.fast import ALWAYS, DETACHED, FOREIGN
 from cenote.pool.fast_path import Entry
 from cenote.pool.fast_path_aio import AsyncFront
 from cenote.pool.leaks import place
@@ -86,7 +89,7 @@ class AsyncDriver(AsyncFront[T]):
         return await self._slow.wait(self._enter(), limit)
 
     def _checkin(self, entry: Entry[T], error: BaseException | None) -> None:
-        if entry.state == DETACHED or (error is not None and entry.stack is not self.stack):
+        if entry.state == DETACHED or (entry.state == FOREIGN and error is not None):
             return  # detached; or inherited over a fork: the error in flight says more than ours
         verdict = "ok" if error is None else judge(self._hooks.classify, error)
         clean = verdict != "ok" or self._is_clean(entry.resource)
@@ -106,7 +109,7 @@ class AsyncDriver(AsyncFront[T]):
 
     def _enter(self) -> asyncio.AbstractEventLoop:
         """Return the running loop, which becomes the pool's if it has none yet."""
-        running = asyncio.get_running_loop()
+        running = self._running()
         if self._loop is None:
             self._loop = running
             self.is_running = running.is_running
@@ -116,6 +119,17 @@ class AsyncDriver(AsyncFront[T]):
         self._actor.enter(running)
         self.thread = get_ident()  # a loop may be run by one thread after another
         return running
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            name = self._core.name
+            text = (
+                f"pool {name!r} was used where no event loop runs; after fork() the parent's does "
+                "not run in the child, which needs one of its own"
+            )
+            raise WrongLoop(text, pool=name) from None
 
     def _stay(self) -> None:
         """Refuse to touch the core while its loop runs elsewhere."""
@@ -152,18 +166,30 @@ class AsyncDriver(AsyncFront[T]):
         self._poked = False
         self._order(self._core.settle)
 
-    def _disown(self) -> None:
-        """In a forked child: forget the parent's loop and connections without touching either."""
-        self._core.disown()
-        self._poked = True
+    def _renew(self) -> None:
+        """In a forked child: begin anew, let go of what was inherited."""
+        core, phase = self._core, self._core.phase
+        inherited = core.disown()
+        core.stack.idle.clear()
+        core.stack.barrier = ALWAYS
+        core.phase = "closed"  # for whoever still waits in a parent's frame
+        _INHERITED.extend(inherited)
+        AsyncDriver.__init__(
+            self, core.name, core.options, self._hooks, core.observer, self.clock, core.rng
+        )
+        if phase == "closed":
+            self._core.close(self.clock())
+        for resource in inherited:
+            self._actor.abort(resource)
 
 
+_INHERITED: list[object] = []
 _DRIVERS: weakref.WeakSet[AsyncDriver[Any]] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
     for driver in list(_DRIVERS):
-        driver._disown()
+        driver._renew()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -196,3 +196,41 @@ def test_a_thread_mapped_pool_begins_anew_in_the_child() -> None:
         in_child(check)
         with pool.connection() as again:
             assert again is line
+
+
+def test_a_child_forked_inside_a_block_of_a_thread_mapped_pool_opens_its_own() -> None:
+    """The parent's connection is closed there; its blocks end in the parent only."""
+    with ThreadMappedPool(Lines()) as pool, pool.connection():
+        lease = pool.connection()
+        line = lease.__enter__()
+
+        def check() -> None:
+            with pool.connection() as own:
+                assert own is not line
+                assert own.here.fileno() != -1
+            lease.__exit__(KeyError, KeyError("mine"), None)
+            with pytest.raises(LeaseError, match="parent process"):
+                lease.__exit__(None, None, None)
+            with pytest.raises(LeaseError, match="ended already"):
+                lease.__exit__(None, None, None)
+            with pool.connection() as again:
+                assert again is own
+
+        in_child(check)
+        lease.__exit__(None, None, None)
+
+
+def test_a_fork_while_a_thread_is_being_bound_does_not_block_new_threads_of_the_child() -> None:
+    with ThreadMappedPool(Lines()) as pool:
+
+        def use() -> None:
+            with pool.connection(timeout=PATIENCE):
+                used.set()
+
+        def check() -> None:
+            threading.Thread(target=use, daemon=True).start()
+            assert used.wait(PATIENCE)
+
+        used = threading.Event()
+        with pool._lock:
+            in_child(check)

@@ -2,11 +2,13 @@
 
 Strategy: a ``Pool`` underneath, from which each thread leases once and keeps what it got. Using it
 again touches nothing that is shared: no lock, no queue. What a dead thread leaves behind goes back
-to the pool by the finalizer of its thread-local binding, and serves the next thread.
+to the pool by the finalizer of its thread-local binding, and serves the next thread. A forked child
+begins with no bindings, as it does with an empty pool.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -14,7 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from types import EllipsisType, TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from cenote.errors import LeaseError
 from cenote.pool.connector import Classify, Connector
@@ -38,15 +40,17 @@ class Binding(Generic[T]):
             thread itself, or ``close``.
         entry: The same while a block uses it.
         blocks: How many ``with`` blocks, one in the other, are using it.
+        inherited: How many the thread was in when it was forked; what they use is the parent's.
         error: What the pool is to be told of, once the last of them ends.
     """
 
-    __slots__ = ("__weakref__", "blocks", "entry", "error", "spare")
+    __slots__ = ("__weakref__", "blocks", "entry", "error", "inherited", "spare")
 
     def __init__(self) -> None:
         self.spare: deque[Entry[T]] = deque()
         self.entry: Entry[T] | None = None
         self.blocks = 0
+        self.inherited = 0
         self.error: BaseException | None = None
 
     def take(self) -> Entry[T] | None:
@@ -117,10 +121,9 @@ class ThreadMappedPool(Generic[T]):
             check=check, reset=reset, classify=classify, name=name, observer=observer, clock=clock,
             rng=rng,
         )  # fmt: skip
-        self._local = threading.local()
-        self._lock = threading.Lock()  # guards _bindings
-        self._bindings: weakref.WeakSet[Binding[T]] = weakref.WeakSet()
         self._closing = False
+        self._bind_anew()
+        _POOLS.add(self)
 
     def connection(self, timeout: float | EllipsisType | None = ...) -> MappedLease[T]:
         """Use this thread's connection for a ``with`` block.
@@ -188,6 +191,18 @@ class ThreadMappedPool(Generic[T]):
     ) -> None:
         self.close()
 
+    def _bind_anew(self) -> None:
+        self._local = threading.local()
+        self._lock = threading.Lock()  # guards _bindings
+        self._bindings: weakref.WeakSet[Binding[T]] = weakref.WeakSet()
+
+    def _renew(self) -> None:
+        """In a forked child: let go of the parent's bindings. The pool underneath is renewed."""
+        of_parent: Binding[T] | None = getattr(self._local, "binding", None)
+        self._bind_anew()
+        if of_parent is not None:
+            self._binding().inherited = of_parent.blocks + of_parent.inherited
+
     def _begin(self, timeout: float | EllipsisType | None) -> T:
         binding = self._binding()
         if binding.entry is None:
@@ -199,13 +214,21 @@ class ThreadMappedPool(Generic[T]):
         binding = self._binding()
         entry = binding.entry
         if entry is None:
-            raise LeaseError("this lease has ended already, or began in another thread")
+            self._refuse_end(binding, error)
+            return
         if error is not None and self._pool.verdict(error) != "ok":
             binding.error = error
         binding.blocks -= 1
         if not binding.blocks:
             binding.entry = None
             self._keep(binding, entry)
+
+    def _refuse_end(self, binding: Binding[T], error: BaseException | None) -> None:
+        if not binding.inherited:
+            raise LeaseError("this lease has ended already, or began in another thread")
+        binding.inherited -= 1
+        if error is None:  # else that says more
+            raise LeaseError("this lease belongs to the parent process: lease anew")
 
     def _keep(self, binding: Binding[T], entry: Entry[T]) -> None:
         error, binding.error = binding.error, None
@@ -269,3 +292,14 @@ class MappedLease(Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         self._pool._end(error)
+
+
+_POOLS: weakref.WeakSet[ThreadMappedPool[Any]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for pool in list(_POOLS):
+        pool._renew()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)  # after the pools underneath

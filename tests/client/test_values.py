@@ -6,6 +6,7 @@ import enum
 import json
 import math
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -234,7 +235,7 @@ class Answering:
     def __init__(self, answer):
         self.answer = answer
 
-    def dumps(self, value, /):
+    def dumps(self, value, /) -> Any:
         return self.answer
 
     def loads(self, data, flags, /):

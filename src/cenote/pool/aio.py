@@ -40,11 +40,9 @@ class AsyncPool(AsyncDriver[T]):
     Args:
         connector: An ``AsyncConnector``, or a callable whose result, once awaited, has ``close()``.
         check: Asked before a connection idle for ``check_after`` is handed out; True: the
-        connector's
-            ``is_alive``; False: no check.
+            connector's ``is_alive``; False: no check.
         reset: Run when a connection comes back that does not say it is clean; True: the
-        connector's;
-            False: none.
+            connector's; False: none.
         classify: Judges the error a lease ended with; None: the connector's.
         name: For messages and observers; None: a number is drawn.
         observer: Is told what happens; None: nobody, at no cost.

@@ -770,7 +770,7 @@ def test_a_lease_held_too_long_is_reported_once_and_again_when_it_comes_back() -
     pool.give(entry)
     pool.pending(Close)
     assert len(pool.warnings) == 2
-    assert "came back after 20.0 s" in pool.warnings[1]
+    assert "came back, held 20.0 s by '?'" in pool.warnings[1]
     assert pool.stats().leaks == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import gc
 import logging
+import re
 import threading
 import time
 import warnings
@@ -646,8 +647,10 @@ def test_a_lease_held_too_long_is_reported_with_where_it_was_borrowed(
         with pool.connection():
             assert reported.wait(PATIENCE)
         assert pool.stats().leaks == 1
-    assert any("held" in message and "(test_pool_sync.py:" in message for message in said)
-    assert any("came back" in message for message in said)
+    held, returned = said
+    borrowed = r"s by 'MainThread' \(test_pool_sync\.py:\d+\)"
+    assert re.search(rf"has been held .*{borrowed}, now at .*test_pool_sync\.py:\d+ < ", held)
+    assert re.search(rf"came back, held .*{borrowed}$", returned)
     assert "has been held" in caplog.text
 
 
@@ -823,6 +826,7 @@ def test_holders_say_who_holds_what_for_how_long() -> None:
         (holder,) = pool.holders()
         assert holder.who == threading.current_thread().name
         assert holder.where.startswith("test_pool_sync.py:")
+        assert holder.stack.startswith(holder.where + " < ")
         assert holder.seconds >= 0.0
     assert pool.holders() == []
 

@@ -18,6 +18,9 @@ from cenote.pool.observer import Observer, tell
 
 T = TypeVar("T")
 
+CALLED_BY = " < "
+_DEPTH = 5  # frames of a stack that are told
+
 Site: TypeAlias = tuple[CodeType, int]
 """A place in the code: a code object and the offset of an instruction in it."""
 
@@ -42,9 +45,13 @@ class Watchman:
 
 
 def place(frame: FrameType | None) -> str:
-    """Return ``file:line`` of the innermost frame that is not the pool's own."""
+    """Return a stack as ``file:line < file:line``, from the innermost frame not the pool's own."""
+    places: list[str] = []
     frame = _borrower(frame)
-    return "" if frame is None else _words(frame.f_code, frame.f_lineno)
+    while frame is not None and len(places) < _DEPTH:
+        places.append(_words(frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    return CALLED_BY.join(places)
 
 
 def borrowed_at(site: Site | None) -> str:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from cenote.pool.fast import RESERVED, RESETTING
 from cenote.pool.fast_path import Entry
-from cenote.pool.leaks import borrowed_at
+from cenote.pool.leaks import CALLED_BY, borrowed_at
 from cenote.pool.state import PoolState
 from cenote.pool.stats import Distribution, Histogram, Holder, PoolStats
 
@@ -70,8 +70,9 @@ def _with_instant(histogram: Histogram | None, acquired: int) -> Distribution | 
 
 def holder(state: PoolState[T], entry: Entry[T], now: float) -> Holder:
     """Describe a lease that is out."""
-    who, where = state.describe(entry.holder)
-    return Holder(who, max(0.0, now - entry.leased_at), borrowed_at(entry.site) or where)
+    who, stack = state.describe(entry.holder)
+    where = borrowed_at(entry.site) or stack.partition(CALLED_BY)[0]
+    return Holder(who, max(0.0, now - entry.leased_at), where, stack)
 
 
 def holders(state: PoolState[T], now: float) -> list[Holder]:
@@ -91,12 +92,14 @@ def lost(name: str, entry: Entry[T], now: float) -> str:
 
 def leak(name: str, holder: Holder) -> str:
     """Describe a lease that is held too long."""
-    return f"a connection of pool {name!r} has been held {holder}: a leak, or a hold too long"
+    present = f", now at {holder.stack}" if holder.stack else ""
+    held = f"a connection of pool {name!r} has been held {holder}{present}"
+    return f"{held}: a leak, or a hold too long"
 
 
-def leak_returned(name: str, held: float) -> str:
+def leak_returned(name: str, holder: Holder) -> str:
     """Describe the end of a lease that was reported."""
-    return f"the connection of pool {name!r} reported as leaked came back after {seconds(held)}"
+    return f"the connection of pool {name!r} reported as leaked came back, held {holder}"
 
 
 def seconds(value: float) -> str:

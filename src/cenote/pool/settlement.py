@@ -279,7 +279,8 @@ class Settlement(PoolState[T]):
         self.tallies.held_for(held)
         if entry.reported:
             entry.reported = False
-            self.actions.append(Warn(reports.leak_returned(self.name, held), logged=True))
+            holder = reports.holder(self, entry, now)
+            self.actions.append(Warn(reports.leak_returned(self.name, holder), logged=True))
         if self.observer is not None:
             self.tell(self.observer.released, held)
 

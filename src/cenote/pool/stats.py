@@ -79,11 +79,14 @@ class Holder:
         seconds: How long it has been held.
         where: ``file:line`` of where it was borrowed (with ``leak_after``), else where the holder
             is now; empty when neither is known.
+        stack: Where the holder is now, ``file:line < file:line``, innermost call first; empty when
+            not known.
     """
 
     who: str
     seconds: float
     where: str
+    stack: str = ""
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""

@@ -39,6 +39,7 @@ from tests.pool.links import HandDriven, Link, Links
         ({"max_idle": 0}, "seconds > 0"),
         ({"max_lifetime": -5}, "seconds > 0"),
         ({"lifetime_jitter": 1.0}, "0 <= x < 1"),
+        ({"histograms": 3}, "True or False"),
         ({"keepalive": 0}, "seconds > 0"),
         ({"leak_after": 0}, "seconds > 0"),
         ({"fairness": "fair"}, "'eventual', 'strict', 'barging'"),

@@ -94,6 +94,8 @@ class PoolOptions:
         _choice("fairness", self.fairness, ("eventual", "strict", "barging"))
         _choice("order", self.order, ("lifo", "fifo"))
         _choice("on_down", self.on_down, ("wait", "fail"))
+        if not isinstance(self.histograms, bool):
+            raise ConfigurationError(_refusal("histograms", self.histograms, "True or False"))
         if not 0.0 <= self.lifetime_jitter < 1.0:
             raise ConfigurationError(
                 _refusal("lifetime_jitter", self.lifetime_jitter, "0 <= x < 1")

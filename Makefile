@@ -88,7 +88,8 @@ $(DONE)/%: $(METADATA) $(DONE)/build
 	@CENOTE_PURE_PYTHON=1 $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[$*]'
 	@touch $@ $(addprefix $(DONE)/,$(INCLUDED_$*))
 
+# All of them: they share the layout of each other's objects.
 $(DONE)/compiled: $(COMPILED) $(DONE)/build
 	$(call say,compile the extensions)
-	@CENOTE_REQUIRE_COMPILED=1 $(BIN)/python setup.py --quiet build_ext --inplace --parallel=2
+	@CENOTE_REQUIRE_COMPILED=1 $(BIN)/python setup.py --quiet build_ext --force --inplace --parallel=2
 	@touch $@

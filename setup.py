@@ -57,6 +57,7 @@ class BuildOptional(build_ext):
                 [Extension(ext.name, ext.sources)],
                 compiler_directives=DIRECTIVES,
                 include_path=["src"],
+                force=self.force,
                 quiet=True,
             )
         ext.sources = translated.sources

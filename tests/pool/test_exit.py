@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 PROLOGUE = """
-import threading, time
+import threading
 from cenote.pool import Pool, ThreadMappedPool
 
 class Resource:
@@ -35,15 +35,22 @@ def run(program: str, *flags: str) -> str:
         "pool = Pool(Resource)\nconn = pool.acquire()",
         "pool = ThreadMappedPool(Resource)\nwith pool.connection(): pass",
         """
-        pool = Pool(lambda: time.sleep(60))
-        try: pool.acquire(timeout=0.05)
-        except TimeoutError: pass
+        hanging, never = threading.Event(), threading.Event()
+        def connect():
+            hanging.set()
+            never.wait()
+        pool = Pool(connect)
+        threading.Thread(target=pool.acquire, args=(60,), daemon=True).start()
+        assert hanging.wait(10)
         """,
         """
         pool = Pool(Resource, max_size=1)
         conn = pool.acquire()
-        threading.Thread(target=lambda: pool.acquire(timeout=60), daemon=True).start()
-        while not pool.stats().waiting: time.sleep(0.001)
+        queued = threading.Event()
+        wait = pool._wait
+        pool._wait = lambda *args: (queued.set(), wait(*args))[1]
+        threading.Thread(target=pool.acquire, args=(60,), daemon=True).start()
+        assert queued.wait(10)
         """,
         """
         def use():
@@ -61,11 +68,13 @@ def test_a_process_with_open_pools_ends_at_once_and_in_silence(program: str) -> 
 def test_a_pool_dropped_unclosed_is_a_resource_warning() -> None:
     said = run(
         """
+        import warnings
+        said = threading.Event()
+        warnings.showwarning = lambda message, *_: (print(message), said.set())
         pool = Pool(Resource, name="forgotten")
         pool.release(pool.acquire())
-        while threading.active_count() > 2: time.sleep(0.001)
         del pool
-        time.sleep(0.05)
+        assert said.wait(10)
         """,
         "-X", "dev",
     )  # fmt: skip

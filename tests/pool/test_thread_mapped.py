@@ -10,7 +10,8 @@ import pytest
 
 from cenote.errors import LeaseError, PoolClosed, PoolTimeout
 from cenote.pool import ThreadMappedPool
-from tests.pool.links import PATIENCE, CheckedLinks, Link, Links, ResettingLinks
+from cenote.pool.options import NO_LIMIT
+from tests.pool.links import PATIENCE, CheckedLinks, Link, Links, ResettingLinks, fail
 from tests.pool.test_pool_sync import await_stats
 
 
@@ -122,6 +123,13 @@ def test_threads_beyond_max_size_wait_for_one_to_relinquish(resident: Resident) 
         pool.relinquish()
         assert resident.do(lambda: use(pool)) is link
         resident.do(pool.relinquish)
+
+
+def test_an_error_of_a_pool_without_a_limit_names_none() -> None:
+    with ThreadMappedPool(Links(connect=fail)) as pool:
+        with pytest.raises(PoolTimeout, match="0 in use") as raised, pool.connection(timeout=0.01):
+            raise AssertionError("there is no connection")
+        assert str(NO_LIMIT) not in str(raised.value)
 
 
 def test_relinquishing_inside_a_block_is_a_lease_error() -> None:

@@ -17,6 +17,9 @@ Fairness = Literal["eventual", "strict", "barging"]
 Order = Literal["lifo", "fifo"]
 OnDown = Literal["wait", "fail"]
 
+NO_LIMIT = 2**31 - 1
+"""The ``max_size`` of a pool that has none; its errors do not mention it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:

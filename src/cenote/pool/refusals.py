@@ -13,6 +13,7 @@ from typing import TypeVar
 from cenote.errors import ConnectFailed, LeaseError, PoolClosed, PoolSaturated, PoolTimeout
 from cenote.pool.fast import FOREIGN
 from cenote.pool.fast_path import Entry
+from cenote.pool.options import NO_LIMIT
 from cenote.pool.reports import holders, seconds, snapshot
 from cenote.pool.state import PoolState
 from cenote.pool.stats import Holder, PoolStats
@@ -96,7 +97,8 @@ def _situation(stats: PoolStats, holding: Sequence[Holder]) -> str:
         (stats.closing, "closing"),
         (stats.waiting, "waiting"),
     )
-    parts = [f"{stats.used}/{stats.max_size} in use"]
+    limit = "" if stats.max_size >= NO_LIMIT else f"/{stats.max_size}"
+    parts = [f"{stats.used}{limit} in use"]
     parts += [f"{count} {what}" for count, what in counts if count]
     if holding:
         parts.append(f"longest held {holding[0]}")

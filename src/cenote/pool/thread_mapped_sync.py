@@ -23,13 +23,11 @@ from cenote.pool.connector import Classify, Connector
 from cenote.pool.fast import IDLE, LEASED
 from cenote.pool.fast_path import Entry
 from cenote.pool.observer import Observer
-from cenote.pool.options import OnDown
+from cenote.pool.options import NO_LIMIT, OnDown
 from cenote.pool.stats import CloseReport, PoolStats
 from cenote.pool.sync import Pool
 
 T = TypeVar("T")
-
-_NO_LIMIT = 2**31 - 1
 
 
 class Binding(Generic[T]):
@@ -72,7 +70,8 @@ class ThreadMappedPool(Generic[T]):
     """One connection a thread, opened when the thread first needs it.
 
     Nested ``with`` blocks of one thread share its connection. In ``stats()``, ``used`` counts the
-    threads that have a connection, ``acquired`` the uses.
+    threads that have a connection, ``acquired`` the uses, and ``max_size`` is ``options.NO_LIMIT``
+    where there is none.
 
     Args:
         connector: A ``Connector``, or a callable that returns a resource with ``close()``.
@@ -113,7 +112,7 @@ class ThreadMappedPool(Generic[T]):
         rng: random.Random | None = None,
     ) -> None:
         self._pool: Pool[T] = Pool(
-            connector, max_size=_NO_LIMIT if max_size is None else max_size, timeout=timeout,
+            connector, max_size=NO_LIMIT if max_size is None else max_size, timeout=timeout,
             max_waiting=None, max_connecting=max_connecting, connect_timeout=connect_timeout,
             backoff_base=backoff_base, backoff_cap=backoff_cap, on_down=on_down,
             down_after=down_after, max_idle=max_idle, max_lifetime=max_lifetime,

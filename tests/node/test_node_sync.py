@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from time import monotonic
@@ -75,6 +77,24 @@ def test_an_error_reply_costs_no_connection(proxy: FaultProxy) -> None:
             node.request(incr(b"word", 1), soon())
         assert node.request(get(b"word"), soon()) == (b"x", 0, 0)
         assert node.pool.stats().created == 1
+
+
+def test_a_fork_while_another_thread_waits_for_its_reply_disturbs_nobody(
+    proxy: FaultProxy,
+) -> None:
+    with closing(node_behind(proxy)) as node:
+        put(node, b"k", b"v")
+        proxy.replies = Stall()
+        arrived = proxy.requested
+        with ThreadPoolExecutor(1) as threads:
+            reply = threads.submit(node.request, get(b"k"), soon())
+            proxy.wait_for(lambda seen: seen.requested > arrived)
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+            proxy.heal()
+            assert reply.result() == (b"v", 0, 0)
 
 
 def test_a_request_that_times_out_costs_its_connection_and_no_other(proxy: FaultProxy) -> None:

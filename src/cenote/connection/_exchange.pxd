@@ -15,6 +15,7 @@ cdef class Channel:
     cdef Py_ssize_t sent
     cdef Py_ssize_t taken
     cdef long born
+    cdef long owner
     cdef int fd
     cdef char claimed
     cdef bint dirty

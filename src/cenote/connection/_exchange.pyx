@@ -26,6 +26,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.math cimport INFINITY
 from libc.string cimport strerror
+from posix.unistd cimport getpid
 
 from cenote.protocol._speedups cimport MORE, ReplyParser, Request
 
@@ -123,6 +124,7 @@ cdef class Channel:
         self.timeout = timeout
         self.armed = INFINITY
         self.born = forks
+        self.owner = getpid()
 
     def __repr__(self):
         state = "closed" if self.shut else "clean" if self.clean else "dirty"
@@ -236,7 +238,7 @@ cdef class Channel:
 
     cdef int expel(self) except -1:
         """Make the caller inside leave; a caller left behind in the parent process can not."""
-        if self.born != forks:
+        if self.owner != getpid():  # not the count: a pool's fork hook may run before ours
             self.sock.close()
             return 0
         try:

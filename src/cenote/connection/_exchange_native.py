@@ -70,6 +70,7 @@ class Channel:
         "_closed",
         "_dirty",
         "_forks",
+        "_owner",
         "_parser",
         "_received",
         "_sent",
@@ -94,6 +95,7 @@ class Channel:
         self._parser = ReplyParser()
         self._token = [True]
         self._forks = _forks
+        self._owner = os.getpid()
         self._dirty = False
         self._closed = False
         self._armed = math.inf
@@ -261,7 +263,7 @@ class Channel:
 
     def _expel(self) -> None:
         """Make the caller inside leave; a caller left behind in the parent process can not."""
-        if self._forks != _forks:
+        if self._owner != os.getpid():  # not the count: a pool's fork hook may run before ours
             self._sock.close()
             return
         try:

@@ -79,6 +79,7 @@ def test_an_error_reply_costs_no_connection(proxy: FaultProxy) -> None:
         assert node.pool.stats().created == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that is the point
 def test_a_fork_while_another_thread_waits_for_its_reply_disturbs_nobody(
     proxy: FaultProxy,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import monotonic
 
@@ -69,9 +69,8 @@ async def test_a_connection_that_ends_in_its_first_use_is_an_error(proxy: FaultP
 async def test_one_ended_connection_condemns_its_siblings(proxy: FaultProxy) -> None:
     """Else each of them would cost a caller its one retry."""
     async with node_of(proxy) as node:
-        async with AsyncExitStack() as leases:
-            for _ in range(3):
-                await leases.enter_async_context(node.lease(soon()))
+        async with node.lease(soon()), node.lease(soon()), node.lease(soon()):
+            assert node.pool.stats().used == 3
         await put(node, b"k", b"v")
         proxy.hang_up()
         assert await node.request(get(b"k"), soon()) == (b"v", 0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import replace
 from time import monotonic
 
@@ -59,9 +59,8 @@ def test_a_connection_that_ends_in_its_first_use_is_an_error(proxy: FaultProxy) 
 def test_one_ended_connection_condemns_its_siblings(proxy: FaultProxy) -> None:
     """Else each of them would cost a caller its one retry."""
     with closing(node_behind(proxy)) as node:
-        with ExitStack() as leases:
-            for _ in range(3):
-                leases.enter_context(node.lease(soon()))
+        with node.lease(soon()), node.lease(soon()), node.lease(soon()):
+            assert node.pool.stats().used == 3
         put(node, b"k", b"v")
         proxy.hang_up()
         assert node.request(get(b"k"), soon()) == (b"v", 0, 0)

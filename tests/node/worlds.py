@@ -21,11 +21,14 @@ def soon() -> float:
     return monotonic() + 5.0
 
 
+def address_of(proxy: FaultProxy) -> TCPAddress:
+    assert not isinstance(proxy.address, str)
+    return TCPAddress(*proxy.address)
+
+
 def node_behind(proxy: FaultProxy, options: PoolOptions = TRUSTING) -> Node:
-    host, port = proxy.address
-    return Node(TCPAddress(host, int(port)), name="n", protocol="auto", options=options)
+    return Node(address_of(proxy), name="n", protocol="auto", options=options)
 
 
 def async_node_behind(proxy: FaultProxy, options: PoolOptions = TRUSTING) -> AsyncNode:
-    host, port = proxy.address
-    return AsyncNode(TCPAddress(host, int(port)), name="n", protocol="auto", options=options)
+    return AsyncNode(address_of(proxy), name="n", protocol="auto", options=options)

@@ -949,7 +949,7 @@ def scarce(kind: str) -> type[threading.Thread]:
 def test_a_thread_that_can_not_be_had_is_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(crew_sync.threading, "Thread", scarce("opener"))
+    monkeypatch.setattr("cenote.pool.crew_sync.threading.Thread", scarce("opener"))
     with Pool(Links()) as pool, pool.connection(timeout=PATIENCE):
         pass
     assert "can start no thread to connect" in caplog.text
@@ -957,7 +957,7 @@ def test_a_thread_that_can_not_be_had_is_asked_for_again(
 
 def test_a_keeper_that_can_not_be_had_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver_sync, "_RECALL", 0.01)
-    monkeypatch.setattr(keeper_sync.threading, "Thread", scarce("keeper"))
+    monkeypatch.setattr("cenote.pool.keeper_sync.threading.Thread", scarce("keeper"))
     with Pool(Links()) as pool, pool.connection(timeout=PATIENCE):
         pass
 
@@ -966,7 +966,8 @@ def test_a_raw_thread_that_can_not_be_had_is_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(driver_sync, "_RECALL", 0.01)
-    start, refused = _thread.start_new_thread, []
+    start = _thread.start_new_thread
+    refused: list[tuple[Any, ...]] = []
 
     def scarce_start(*args: Any) -> int:
         if len(refused) < 2:
@@ -976,7 +977,7 @@ def test_a_raw_thread_that_can_not_be_had_is_asked_for_again(
 
     await_no_keeper()
     with monkeypatch.context() as patch:
-        patch.setattr(keeper_sync._thread, "start_new_thread", scarce_start)
+        patch.setattr("cenote.pool.keeper_sync._thread.start_new_thread", scarce_start)
         with Pool(Links()) as pool, pool.connection(timeout=PATIENCE):
             pass
     assert len(refused) == 2
@@ -989,7 +990,7 @@ def test_a_farewell_that_no_thread_can_be_had_for_is_said_later(
     links = Links()
     pool = Pool(links)
     pool.release(pool.acquire())
-    monkeypatch.setattr(keeper_sync.threading, "Thread", scarce("farewell"))
+    monkeypatch.setattr("cenote.pool.keeper_sync.threading.Thread", scarce("farewell"))
     del pool
     links.await_until(lambda: links.closed == links.made)
     with Pool(Links()) as other, other.connection(timeout=PATIENCE):

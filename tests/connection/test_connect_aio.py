@@ -147,8 +147,8 @@ async def test_the_loser_of_a_tie_is_closed(
 
     async def attempt(endpoint: Endpoint) -> socket.socket:
         sock = endpoint.open()
-        opened.append(sock)
         await asyncio.get_running_loop().sock_connect(sock, endpoint.sockaddr)
+        opened.append(sock)
         if len(opened) == 2:
             both.set()
         await both.wait()

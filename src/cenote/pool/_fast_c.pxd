@@ -61,6 +61,7 @@ cdef class IdleStack(Root):
     cpdef put_back(self, Entry entry)
     cpdef int give(self, Entry entry, double now) except -1
     cpdef lend(self, Entry entry)
+    @cython.locals(entry=Entry)
     cpdef Entry reclaim(self, resource)
 
 

@@ -241,12 +241,13 @@ class IdleStack(Root, Generic[T]):
 
     def reclaim(self, resource: T) -> Entry[T] | None:
         """Find the entry of a lent resource; ``None``: it is not lent (any more)."""
-        entry = self.lent.get(id(resource))
+        key = id(resource)
+        entry = self.lent.get(key)
         if entry is None or (entry.ref is not None and entry.ref() is not resource):
             return None  # or it has the identity of one that is dead, but not buried yet
-        entry = self.lent.pop(id(resource), None)
-        if entry is not None:
-            entry.resource = resource
+        if self.lent.pop(key, None) is None:
+            return None  # another thread was faster
+        entry.resource = resource
         return entry
 
     def mourn(self, ref: LoanRef[T]) -> None:

@@ -35,11 +35,11 @@ demo: $(DONE)/cli $(DONE)/compiled
 test: $(DONE)/test $(DONE)/compiled
 	$(call say,the suite on the pure build with branch coverage)
 	@$(BIN)/coverage erase
-	@CENOTE_IMPL=native $(BIN)/coverage run $(PYTEST) -m 'not stress'
+	@CENOTE_IMPL=native $(BIN)/coverage run $(PYTEST) -m 'not stress and not tracer'
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=95 --include='$(LAYERS)'
-	$(call say,free-running threads on the pure build: a tracer would change what they do)
-	@CENOTE_IMPL=native $(BIN)/python $(PYTEST) -m stress
+	$(call say,free-running threads and tests that trace by themselves on the pure build: untraced)
+	@CENOTE_IMPL=native $(BIN)/python $(PYTEST) -m 'stress or tracer'
 	$(call say,the suite on the compiled build)
 	@CENOTE_IMPL=speedups $(BIN)/python $(PYTEST)
 

@@ -6,6 +6,7 @@ run once to count them, then once for each; after each the pool must be whole. A
 exceptions (a signal's KeyboardInterrupt, PyThreadState_SetAsyncExc) are delivered when a function
 begins, after a call, and at a loop's end, never between taking a lock by ``with`` and being bound
 to release it; so those points are struck and no others. In the compiled fast path there are none.
+Where another tracer watches the pool's own threads meanwhile, Python 3.12 crashes: so none may.
 """
 
 from __future__ import annotations
@@ -179,6 +180,7 @@ def use_badly(pool: Pool[Wire]) -> None:
 each_use = pytest.mark.parametrize("use", [use_by_block, use_by_hand, use_entry, use_badly])
 
 
+@pytest.mark.tracer
 @each_use
 @pytest.mark.parametrize("check_after", [0.0, 10.0], ids=["checked", "fast"])
 def test_a_strike_anywhere_in_a_lease_of_an_idle_connection(
@@ -194,6 +196,7 @@ def test_a_strike_anywhere_in_a_lease_of_an_idle_connection(
     struck_everywhere(scenario)
 
 
+@pytest.mark.tracer
 @each_use
 def test_a_strike_anywhere_in_a_lease_that_has_to_connect(
     use: Callable[[Pool[Wire]], None],
@@ -207,6 +210,7 @@ def test_a_strike_anywhere_in_a_lease_that_has_to_connect(
     assert struck_everywhere(scenario)
 
 
+@pytest.mark.tracer
 @pytest.mark.parametrize("fairness", ["eventual", "strict", "barging"])
 def test_a_strike_anywhere_in_a_release_leaves_nobody_waiting(fairness: Any) -> None:
     def scenario(striker: Striker) -> None:
@@ -232,6 +236,7 @@ def test_a_strike_anywhere_in_a_release_leaves_nobody_waiting(fairness: Any) -> 
     assert struck_everywhere(scenario)
 
 
+@pytest.mark.tracer
 @pytest.mark.parametrize("fairness", ["eventual", "strict"])
 def test_a_strike_anywhere_in_a_wait_passes_on_what_was_granted(fairness: Any) -> None:
     """psycopg_pool loses the connection when a BaseException strikes during the hand-off."""
@@ -254,6 +259,7 @@ def test_a_strike_anywhere_in_a_wait_passes_on_what_was_granted(fairness: Any) -
     assert struck_everywhere(scenario)
 
 
+@pytest.mark.tracer
 def test_a_strike_anywhere_in_the_other_verbs() -> None:
     def scenario(striker: Striker) -> None:
         pool = Pool(Wires(), max_size=2, min_size=1)

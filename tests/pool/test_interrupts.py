@@ -322,14 +322,18 @@ def test_a_signal_ends_a_wait_at_once() -> None:
     def ring(*_: object) -> None:
         raise Alarm
 
+    def ring_when_it_waits(pool: Pool[Wire]) -> None:
+        await_stats(pool, lambda: pool.stats().waiting == 1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
     before = signal.signal(signal.SIGUSR1, ring)
     try:
         with Pool(Wires(), max_size=1) as pool, pool.connection():
-            timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
-            timer.start()
+            ringer = threading.Thread(target=ring_when_it_waits, args=(pool,))
             with pytest.raises(Alarm):
+                ringer.start()
                 pool.acquire(timeout=None)
-            timer.join()
+            ringer.join()
             assert pool.stats().waiting == 0
             assert pool.stats().cancelled == 1
     finally:

@@ -241,13 +241,14 @@ def test_the_timeout_includes_a_connect_that_never_ends() -> None:
 def test_a_connect_that_hangs_does_not_block_the_others() -> None:
     """One stuck adder must not drain the pool (HikariCP #2161)."""
     gate = Gate()
-    links = Links(connect=gate)
+
+    def hang_once() -> None:
+        links.before.clear()
+        gate()
+
+    links = Links(connect=hang_once)
     with Pool(links, max_size=3, max_connecting=1, connect_timeout=0.02) as pool:
-        with callers() as call:
-            caller = call(pool.acquire, PATIENCE)
-            gate.await_arrival()
-            links.before.clear()
-            conn = caller.result(PATIENCE)
+        conn = pool.acquire(PATIENCE)
         assert pool.stats().overdue == 1
         assert pool.stats().size == 2
         gate.let_pass()
@@ -326,9 +327,11 @@ def test_a_failed_connect_is_retried_within_the_callers_deadline() -> None:
 
 
 def test_a_pool_without_its_server_times_out_with_the_cause() -> None:
-    with Pool(Links(connect=fail), backoff_base=0.001) as pool:
+    with Pool(Links(connect=fail), min_size=1, backoff_base=0.001) as pool:
+        pool.open()
+        await_stats(pool, lambda: pool.stats().create_errors > 0)
         with pytest.raises(PoolTimeout, match="connecting fails with Trouble: refused") as caught:
-            pool.acquire(timeout=0.05)
+            pool.acquire(timeout=0.02)
         assert isinstance(caught.value.__cause__, Trouble)
 
 
@@ -673,8 +676,11 @@ def test_open_warms_the_pool_up() -> None:
 
 def test_open_says_why_the_pool_stays_cold() -> None:
     cold = pytest.raises(PoolTimeout, match=r"0 of min_size=2.*Trouble: refused")
-    with Pool(Links(connect=fail), min_size=2) as pool, cold:
-        pool.open(wait=True, timeout=0.02)
+    with Pool(Links(connect=fail), min_size=2) as pool:
+        pool.open()
+        await_stats(pool, lambda: pool.stats().create_errors > 0)
+        with cold:
+            pool.open(wait=True, timeout=0.02)
 
 
 def test_open_ends_when_the_pool_is_closed_meanwhile() -> None:

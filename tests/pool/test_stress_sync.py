@@ -157,26 +157,26 @@ def test_lost_leases_of_many_threads_never_drain_the_pool() -> None:
 def test_the_longest_wait_is_bounded_when_connections_are_scarce() -> None:
     """8 workers, 4 connections, each held half a millisecond: nobody waits for long.
 
-    The bound is generous, for a machine may be busy; unfair pools let some wait for half the run.
+    A wait is measured in the leases that others ended meanwhile: a busy machine makes none longer.
+    About 20 is usual here; unfair pools let some wait for the whole run.
     """
     sys.setswitchinterval(0.005)
-    longest = [0.0] * 8
+    longest = [0] * 8
     turns = [0] * 8
 
     with Pool(Links(), max_size=4, timeout=PATIENCE) as pool:
-        stop = time.monotonic() + 0.5
 
         def work(rng: random.Random) -> None:
             me = next(numbers)
-            while (before := time.monotonic()) < stop:
+            while (before := sum(turns)) < 1000:
                 with pool.connection():
-                    longest[me] = max(longest[me], time.monotonic() - before)
+                    longest[me] = max(longest[me], sum(turns) - before)
                     time.sleep(0.0005)
                 turns[me] += 1
 
         numbers = iter(range(8))
         run(8, work)
-    assert max(longest) < 0.1
+    assert max(longest) < 250
     assert min(turns) > max(turns) / 4
 
 

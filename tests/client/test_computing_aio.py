@@ -376,7 +376,7 @@ async def test_a_decorator_takes_a_callable_for_the_key(client_aio):
 @pytest.mark.parametrize("stale_for", [0, 60])
 async def test_with_the_server_gone_values_are_computed_here(protocol, stale_for, make_aio):
     with MemcachedServer() as mortal:
-        client = make_aio(mortal.url, protocol=protocol, on_error="miss", timeout=0.3)
+        client = make_aio(mortal.url, protocol=protocol, on_error="miss", timeout=1)
         mortal.stop()
     source = Source(1, 2)
     assert await client.get_or_compute("k", source, 60, stale_for=stale_for) == 1
@@ -387,7 +387,7 @@ async def test_with_the_server_gone_values_are_computed_here(protocol, stale_for
 
 async def test_an_outage_while_computing_does_not_compute_twice(protocol, make_aio):
     with MemcachedServer() as mortal:
-        client = make_aio(mortal.url, protocol=protocol, on_error="miss", timeout=0.3)
+        client = make_aio(mortal.url, protocol=protocol, on_error="miss", timeout=1)
         source = Source("value")
 
         async def compute():

@@ -24,7 +24,8 @@ from cenote.testing.memcached import MemcachedServer
 from tests.connection.addresses import answering, descriptors
 from tests.connection.peers import receive_exactly, soon
 
-SLACK = 0.25
+# What a loaded machine may add to a deadline, in seconds. Who misses it does not end by itself.
+SLACK = 2.5
 
 
 async def turn(times: int = 5) -> None:
@@ -134,8 +135,8 @@ async def test_a_silent_address_does_not_use_up_the_time_of_the_next(
 ) -> None:
     resolving(monkeypatch, silent_port, tcp.port)
     began = monotonic()
-    await check(await connect(TCPAddress("several", 1), timeout=1))
-    assert monotonic() - began < 0.5
+    await check(await connect(TCPAddress("several", 1), timeout=20))
+    assert monotonic() - began < 10
 
 
 async def test_the_loser_of_a_tie_is_closed(

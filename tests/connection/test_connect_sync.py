@@ -24,7 +24,8 @@ from cenote.testing.memcached import MemcachedServer
 from tests.connection.addresses import answering, descriptors, resolving
 from tests.connection.peers import soon
 
-SLACK = 0.25
+# What a loaded machine may add to a deadline, in seconds. Who misses it does not end by itself.
+SLACK = 2.5
 
 
 def prove(connection: Connection) -> None:
@@ -155,13 +156,13 @@ def test_a_silent_address_does_not_use_up_the_time_of_the_next(
 ) -> None:
     with resolving(monkeypatch, ("127.0.0.1", silent_port), ("127.0.0.1", tcp.port)):
         began = monotonic()
-        prove(connect(TCPAddress("several", 1), timeout=1))
-        assert monotonic() - began < 0.5
+        prove(connect(TCPAddress("several", 1), timeout=20))
+        assert monotonic() - began < 10
 
 
 def test_a_silent_address_times_out_at_the_deadline(silent_port: int) -> None:
     began = monotonic()
-    with pytest.raises(OperationTimeout, match=r"within 0\.10. s \(1 unanswered\)") as caught:
+    with pytest.raises(OperationTimeout, match=r"within 0\.\d+ s \(1 unanswered\)") as caught:
         connect(TCPAddress("127.0.0.1", silent_port), timeout=0.1)
     assert caught.value.phase == "connect"
     assert 0.1 <= monotonic() - began < 0.1 + SLACK
@@ -252,9 +253,9 @@ def test_a_server_that_accepts_and_never_answers_times_out_at_the_deadline() -> 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = monotonic()
         with pytest.raises(OperationTimeout, match="13 of 13 bytes sent") as caught:
-            connect(TCPAddress(*listener.getsockname()), timeout=0.1)
+            connect(TCPAddress(*listener.getsockname()), timeout=0.3)
         assert caught.value.phase == "connect"
-        assert 0.1 <= monotonic() - began < 0.1 + SLACK
+        assert 0.3 <= monotonic() - began < 0.3 + SLACK
 
 
 def test_nothing_is_left_open_when_connecting_fails(

@@ -281,7 +281,7 @@ async def test_a_silent_peer_is_given_up_at_the_deadline(seconds: float) -> None
         began = monotonic()
         with pytest.raises(OperationTimeout) as caught:
             await pair.channel.exchange(get(b"a"), began + seconds)
-        assert -0.002 < monotonic() - began - seconds < 0.25
+        assert -0.002 < monotonic() - began - seconds < 2.5  # what a loaded machine may add
         assert caught.value.phase == "exchange"
         assert "get on the peer" in str(caught.value)
         assert "7 of 7 bytes sent and 0 received" in str(caught.value)
@@ -313,7 +313,7 @@ async def test_every_request_has_a_deadline_of_its_own() -> None:
     """One timer serves them all, whichever comes first."""
     async with pairing() as pair:
         began = monotonic()
-        deadlines = [began + 0.06, began + 0.02, began + 60, began + 0.04, math.inf]
+        deadlines = [began + 0.3, began + 0.1, began + 60, began + 0.2, math.inf]
         futures = [pair.channel.submit(get(b"a"), deadline) for deadline in deadlines]
         ended: list[int] = []
         for index, future in enumerate(futures):
@@ -332,12 +332,12 @@ async def test_every_request_has_a_deadline_of_its_own() -> None:
 
 async def test_a_timer_left_standing_does_not_end_a_later_request_early() -> None:
     async with pairing() as pair:
-        first = pair.channel.submit(get(b"a"), soon(0.03))
+        first = pair.channel.submit(get(b"a"), soon(0.2))
         await pair.say(KEY_A)
         assert await first == A
         later = pair.channel.submit(get(b"b"), soon())
         with pytest.raises(OperationTimeout):  # struck for the first, and found the second in time
-            await pair.channel.exchange(get(b"c"), soon(0.06))
+            await pair.channel.exchange(get(b"c"), soon(0.3))
         assert not later.done()
         await pair.say(KEY_B)
         assert await later == B

@@ -189,7 +189,7 @@ def test_a_hail_of_signals_does_not_extend_the_deadline(pair: Pair) -> None:
             deadline = soon(0.15)
             with pytest.raises(OperationTimeout):
                 pair.channel.exchange(get(b"a"), deadline)
-            assert soon(0) - deadline < 0.25
+            assert soon(0) - deadline < 2.5  # what a loaded machine may add; else there is no end
         finally:
             over.set()
 

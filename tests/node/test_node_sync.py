@@ -104,7 +104,7 @@ def test_a_request_that_times_out_costs_its_connection_and_no_other(proxy: Fault
         began = monotonic()
         with pytest.raises(OperationTimeout):
             node.request(get(b"k"), began + 0.1)
-        assert monotonic() - began < 1.0
+        assert monotonic() - began < 2.5  # what a loaded machine may add
         proxy.heal()
         assert node.request(get(b"k"), soon()) == (b"v", 0, 0)
         stats = node.pool.stats()
@@ -130,7 +130,7 @@ def test_health_names_the_last_error_until_a_connect_succeeds(proxy: FaultProxy)
         assert node.health().state == "unknown"
         proxy.stop()
         with pytest.raises((ConnectFailed, TimeoutError)):
-            node.request(get(b"k"), monotonic() + 0.1)
+            node.request(get(b"k"), monotonic() + 0.5)
         health = node.health()
         assert (health.state, health.connections) == ("down", 0)
         assert "refused" in str(health.last_error).lower()

@@ -9,7 +9,7 @@ import pytest
 from cenote import Client
 from cenote.cli.demo.phases import PHASES, Board, Connections, Phase, Setting
 from cenote.cli.demo.session import run_session
-from cenote.cli.demo.workload import Workload
+from cenote.cli.demo.workload import NEWCOMER_EVERY, Workload
 from cenote.testing.memcached import MemcachedServer
 from tests.cli.conftest import Run
 
@@ -55,9 +55,11 @@ def test_a_connection_a_request_opens_one_for_each(setting: Setting) -> None:
 
 
 def test_every_phase_has_the_same_share_of_misses(setting: Setting) -> None:
+    """Each worker misses once in so many lookups, and may end shortly before it would again."""
     session = run_session(PHASES[:2], setting, SHORT, unwatched)
     for result in session.phases:
-        assert result.tally.misses / result.tally.lookups == pytest.approx(0.02, abs=0.005)
+        hits_in_between = result.tally.lookups - result.tally.misses * NEWCOMER_EVERY
+        assert 0 <= hits_in_between <= WORKERS * (NEWCOMER_EVERY - 1)
 
 
 class Stand:

@@ -23,6 +23,7 @@ COMPILED = {
     "cenote.pool._fast_c": "src/cenote/pool/fast.py",
     "cenote.pool._fast_aio_c": "src/cenote/pool/fast_aio.py",
     "cenote.node._lane_c": "src/cenote/node/lane.py",
+    "cenote.cluster._placing": "src/cenote/cluster/_placing.pyx",
     "cenote.client._keys_c": "src/cenote/client/keys.py",
     "cenote.client._hot_c": "src/cenote/client/hot_sync.py",
 }

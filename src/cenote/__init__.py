@@ -9,6 +9,7 @@ from cenote.client.aio import AsyncClient
 from cenote.client.outcome import ClientStats, Item
 from cenote.client.sync import Client
 from cenote.client.values import Serde
+from cenote.cluster.router import Router
 from cenote.cluster.server import Server
 from cenote.connection import TCPAddress, UnixAddress
 from cenote.errors import (
@@ -21,6 +22,7 @@ from cenote.errors import (
     InvalidKey,
     LeaseError,
     LocalServerError,
+    NoNodesAvailable,
     NotSerializable,
     OperationTimeout,
     OutOfMemory,
@@ -72,6 +74,7 @@ __all__ = [
     "Item",
     "LeaseError",
     "LocalServerError",
+    "NoNodesAvailable",
     "NodeHealth",
     "NotSerializable",
     "Observer",
@@ -85,6 +88,7 @@ __all__ = [
     "PoolStats",
     "PoolTimeout",
     "ProtocolError",
+    "Router",
     "Serde",
     "Server",
     "ServerError",

@@ -88,6 +88,13 @@ class WrongLoop(PoolError, RuntimeError):
     """An asyncio pool or client was used from another event loop than its own."""
 
 
+# The servers.
+
+
+class NoNodesAvailable(CenoteError, ConnectionError):
+    """There is no server to ask about a key."""
+
+
 # The conversation with a server.
 
 

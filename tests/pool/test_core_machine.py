@@ -34,9 +34,6 @@ from tests.pool.invariants import (
 )
 from tests.pool.virtual_time import ManualClock
 
-# Many seconds of pure computing: more of them on a slow machine, traced for coverage.
-pytestmark = pytest.mark.timeout(600)
-
 OPTIONS = st.builds(
     PoolOptions,
     min_size=st.integers(0, 2),

@@ -21,10 +21,10 @@ SLACK = 2.5
 
 
 @contextmanager
-def ends_by(deadline: float) -> Iterator[None]:
+def ends_by(deadline: float) -> Iterator[pytest.ExceptionInfo[OperationTimeout]]:
     """State that the block times out, not before the deadline nor much after it."""
     with pytest.raises(OperationTimeout) as caught:
-        yield
+        yield caught
     assert -0.001 < monotonic() - deadline < SLACK
     assert caught.value.phase == "exchange"
 
@@ -32,9 +32,10 @@ def ends_by(deadline: float) -> Iterator[None]:
 @pytest.mark.parametrize("seconds", [0.001, 0.02, 0.03, 0.1, 0.3])
 def test_a_silent_peer_is_given_up_at_the_deadline(pair: Pair, seconds: float) -> None:
     deadline = monotonic() + seconds
-    with ends_by(deadline):
+    with ends_by(deadline) as caught:
         pair.channel.exchange(get(b"a"), deadline)
-    assert not pair.channel.clean
+    # On a busy machine a millisecond may be over before the exchange begins.
+    assert pair.channel.clean == ("nothing was sent" in str(caught.value))
 
 
 def test_a_timeout_tells_who_what_and_how_far(pair: Pair) -> None:
@@ -110,7 +111,7 @@ def test_a_longer_deadline_than_the_last_one_is_used(pair: Pair) -> None:
 
 def test_a_reply_in_the_last_milliseconds_is_taken(pair: Pair) -> None:
     pair.say(KEY_A)
-    assert pair.channel.exchange(get(b"a"), monotonic() + 0.01) == A
+    assert pair.channel.exchange(get(b"a"), monotonic() + 0.02) == A
     assert pair.channel.clean
 
 

@@ -27,6 +27,7 @@ from collections.abc import Collection, Iterable
 from cenote.pool.core import PoolCore
 from cenote.pool.fast import CLOSING, IDLE, LEASED, RESERVED, RESETTING
 from cenote.pool.fast_path import Entry
+from cenote.pool.lull import MOST
 from cenote.pool.waiters import QUEUED, Ticket
 from tests.pool.doubles import Resource
 
@@ -128,7 +129,11 @@ def _assert_no_lost_wake_up(core: Core, now: float) -> None:
         return
     if waiting[0].nudged:
         return  # it is awake, and has the core settle when it comes
-    assert not core.stack.idle, "somebody waits beside an idle connection"
+    if core.watcher is None:
+        assert not core.stack.idle, "somebody waits beside an idle connection"
+    else:
+        assert core.watcher in waiting
+        assert core.watcher.again <= now + MOST, "nobody looks whether a connection is idle"
     if now < core.backoff.retry_at or len(waiting) <= core.connecting + len(core.stack.idle):
         return
     assert not core.may_add(), "somebody waits beside a free slot"

@@ -181,8 +181,8 @@ class HandDriven:
         return entry
 
     def served(self, ticket: Ticket[str]) -> Entry[str] | None:
-        """What a woken caller gets: what was granted, or what a nudge lets it take."""
-        if ticket.entry is None and ticket.nudged:
+        """What a woken caller gets: what was granted, or what it finds when it looks."""
+        if ticket.entry is None and (ticket.nudged or self.now >= ticket.again):
             self.core.acquire(ticket, self.now)
         return ticket.entry
 

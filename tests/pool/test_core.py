@@ -13,7 +13,9 @@ from cenote.errors import (
     PoolTimeout,
 )
 from cenote.pool.actions import Close, Connect
-from cenote.pool.fast import DONE, LEASED, RESERVED
+from cenote.pool.fast import DONE, LEASED, NEVER, RESERVED
+from cenote.pool.fast_path import Entry
+from cenote.pool.lull import LEAST, MOST
 from cenote.pool.observer import Observer
 from cenote.pool.waiters import CANCELLED, FAILED, GRANTED, QUEUED, Ticket
 from tests.pool.links import HandDriven, Trouble
@@ -103,17 +105,119 @@ def test_the_head_waiter_is_nudged_while_it_is_young_and_a_newcomer_may_be_faste
     assert pool.served(waiter) is None
 
 
-def test_a_waiter_that_came_for_nothing_is_left_alone_until_its_turn() -> None:
-    """Waking it for every release would cost a context switch each; it asks again by itself."""
-    pool = HandDriven(max_size=1, fair_after=0.001)
+def in_a_lull() -> tuple[HandDriven, Entry[str], Ticket[str]]:
+    """A pool of one whose only waiter was nudged in vain; returns also what it waits for."""
+    pool = HandDriven(max_size=1, fairness="barging")
     entry = pool.lease()
     waiter = pool.ask()
     pool.give(entry)
-    pool.core.stack.take(pool.now)
+    assert pool.core.stack.take(pool.now) is entry
+    assert waiter.nudged
     assert pool.served(waiter) is None
+    return pool, entry, waiter
+
+
+def test_after_a_nudge_in_vain_a_waiter_is_left_alone_and_looks_by_itself() -> None:
+    """Waking it for every release would cost a context switch each."""
+    pool, entry, waiter = in_a_lull()
     assert pool.core.stack.give(entry, pool.now) == DONE
+    assert not waiter.nudged
     pool.now = waiter.again
     assert pool.served(waiter) is entry
+
+
+def test_each_look_in_vain_doubles_the_lull() -> None:
+    pool, _, waiter = in_a_lull()
+    for look in range(4):
+        assert waiter.again - pool.now == pytest.approx(LEAST * 2**look)
+        pool.now = waiter.again
+        assert pool.served(waiter) is None
+
+
+def test_a_lull_ends_by_itself_and_the_next_begins_where_it_stopped() -> None:
+    """Where connections are held for long, nobody need look whether one is idle."""
+    pool, entry, waiter = in_a_lull()
+    while waiter.again < NEVER:
+        assert waiter.again - pool.now <= MOST + 1e-9
+        pool.now = waiter.again
+        assert pool.served(waiter) is None
+    pool.give(entry)
+    pool.core.stack.take(pool.now)
+    assert waiter.nudged
+    assert pool.served(waiter) is None
+    assert waiter.again - pool.now == pytest.approx(MOST)
+
+
+def test_a_look_that_finds_a_connection_ends_the_lull() -> None:
+    pool, entry, waiter = in_a_lull()
+    second, third = pool.ask(), pool.ask()
+    pool.give(entry)
+    pool.now = waiter.again
+    assert pool.served(waiter) is entry
+    pool.give(entry)
+    assert second.nudged
+    assert pool.served(second) is entry
+    assert third.again == NEVER
+
+
+def test_in_a_lull_one_waiter_watches_for_all() -> None:
+    pool, entry, waiter = in_a_lull()
+    others = [pool.ask() for _ in range(3)]
+    assert waiter.again < NEVER
+    assert [other.again for other in others] == [NEVER] * 3
+    assert pool.core.stack.give(entry, pool.now) == DONE
+
+
+def test_a_watcher_that_leaves_is_replaced_by_the_next_who_comes() -> None:
+    pool, entry, waiter = in_a_lull()
+    pool.core.cancel(waiter, pool.now)
+    successor = pool.ask()
+    assert pool.core.watcher is successor
+    assert pool.core.stack.give(entry, pool.now) == DONE
+    pool.now = successor.again
+    assert pool.served(successor) is entry
+
+
+def test_while_nobody_watches_a_release_nudges_even_in_a_lull() -> None:
+    pool, entry, watcher = in_a_lull()
+    waiter = pool.ask()
+    pool.core.cancel(watcher, pool.now)
+    pool.give(entry)
+    assert waiter.nudged
+
+
+def test_a_watcher_takes_nothing_out_of_turn_but_has_the_head_come() -> None:
+    pool, entry, gone = in_a_lull()
+    head = pool.ask()
+    pool.core.cancel(gone, pool.now)
+    watcher = pool.ask()
+    assert pool.core.stack.give(entry, pool.now) == DONE
+    pool.now = watcher.again
+    assert pool.served(watcher) is None
+    assert head.nudged
+    assert pool.served(head) is entry
+
+
+def test_a_watcher_that_never_comes_is_not_relied_upon() -> None:
+    """It may have been interrupted just there."""
+    pool, entry, watcher = in_a_lull()
+    pool.now = watcher.again + 0.05
+    pool.core.settle(pool.now)
+    pool.give(entry)
+    assert watcher.nudged
+
+
+def test_in_an_event_loop_there_is_no_lull() -> None:
+    pool = HandDriven(max_size=1, fairness="barging")
+    pool.core.eager = True
+    entry = pool.lease()
+    waiter = pool.ask()
+    for _ in range(3):
+        pool.give(entry)
+        pool.core.stack.take(pool.now)
+        assert waiter.nudged
+        assert pool.served(waiter) is None
+        assert waiter.again == NEVER
 
 
 def test_a_waiter_whose_turn_has_come_gets_the_next_release() -> None:
@@ -185,17 +289,22 @@ def test_only_one_waiter_is_nudged_at_a_time() -> None:
     assert pool.served(waiters[1])
 
 
-def test_hand_offs_are_paced_so_that_old_waiters_do_not_form_a_convoy() -> None:
+@pytest.mark.parametrize(("waiting", "pace"), [(2, 1.0), (12, 1.0), (24, 0.5), (96, 0.25)])
+def test_hand_offs_are_paced_so_that_old_waiters_do_not_form_a_convoy(
+    waiting: int, pace: float
+) -> None:
+    """The queue goes round within ``ROUND`` times ``fair_after``, unless it is very long."""
     pool = HandDriven(max_size=1, fair_after=0.002)
     entry = pool.lease()
-    waiters = [pool.ask() for _ in range(3)]
+    waiters = [pool.ask() for _ in range(waiting)]
     pool.now += 1.0
     pool.give(entry)
     assert waiters[0].entry is entry
+    pool.now += 0.002 * pace * 0.99
     pool.give(entry)
     assert waiters[1].entry is None
     assert pool.core.stack.take(pool.now) is entry
-    pool.now += 0.001
+    pool.now += 0.002 * pace * 0.02
     pool.give(entry)
     assert waiters[1].entry is entry
 

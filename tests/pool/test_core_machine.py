@@ -142,6 +142,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     def keep_time(self) -> None:
         """Tick whenever the core asked for it; it may not ask again and again for the same."""
+        for caller in self.callers:
+            caller.woken |= self.now >= caller.again
         for _ in range(100):
             if self.core.due > self.now:
                 return

@@ -323,7 +323,7 @@ class ThreadLife:
         return None
 
     def look(self, ticket: Sleeper, deadline: float) -> Entry[Resource] | None:
-        if ticket.open and ticket.nudged:
+        if (ticket.open and ticket.nudged) or self.now >= ticket.again:
             ticket.open = False
             return self.ask(ticket)
         entry = None

@@ -27,7 +27,7 @@ To acquire, where ``stack.take(now)`` returned None::
     loop:
       entry is None: wait until woken, or for the deadline. Then, serialised:
           ticket.state GRANTED: entry = ticket.entry
-          ticket.state FAILED, or ticket.nudged, or ``ticket.again`` has come:
+          ticket.state FAILED, or ticket.nudged, or ``ticket.again`` has come (sleep no longer):
               entry = core.acquire(ticket, now); None: wait on
           the deadline has passed: entry = core.cancel(ticket, now, "timeout"); not None: it was
               granted meanwhile, use it; None: raise ``ticket.error or core.timeout_error(...)``
@@ -93,7 +93,8 @@ class PoolCore(Leasing[T]):
         heartbeat: While somebody waits, ``due`` is never further off than this (a driver whose
             releases may be interrupted half-way sets it).
         eager: Eventual fairness hands every release over at once (a driver whose hand-offs cost no
-            context switch sets it: there is nothing to be gained by letting newcomers in).
+            context switch sets it: there is nothing to be gained by letting newcomers in). Its
+            tickets are never told to ask ``again``.
     """
 
     def __init__(

@@ -126,9 +126,9 @@ class Driver(Front[T]):
 
     def _wait(self, ticket: ThreadTicket[T], deadline: float) -> Entry[T]:
         while True:
-            remaining = deadline - self.clock()
-            if remaining > 0 and ticket.state not in (GRANTED, FAILED):
-                ticket.gate.wait(min(remaining, _RECALL, ticket.again - self.clock()))
+            now = self.clock()
+            if now < deadline and ticket.state not in (GRANTED, FAILED):
+                ticket.gate.wait(min(deadline, ticket.again, now + _RECALL) - now)
             entry = self._answer(ticket, deadline)
             if entry is not None:
                 return entry
@@ -136,9 +136,10 @@ class Driver(Front[T]):
     def _answer(self, ticket: ThreadTicket[T], deadline: float) -> Entry[T] | None:
         if ticket.state == GRANTED:
             return ticket.entry
-        if ticket.nudged or ticket.state == FAILED:
+        now = self.clock()
+        if ticket.nudged or now >= ticket.again or ticket.state == FAILED:
             return self._ask(ticket)
-        if self.clock() < deadline:
+        if now < deadline:
             self._follow_up()  # should the keeper never have come
             return None
         return self._order(partial(self._give_up, ticket))

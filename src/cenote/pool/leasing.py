@@ -39,9 +39,10 @@ class Leasing(Settlement[T]):
         if ticket.state in (NEW, QUEUED):
             entry = self.take_idle(now) if self._may_take(ticket, now) else None
             if entry is not None:
+                self._found(ticket)
                 self.grant(ticket, entry, now)
             elif ticket.state == QUEUED:
-                self._lost_race(ticket, now)
+                self._found_nothing(ticket, now)
             else:
                 self._queue(ticket, now)
             self.settle(now)
@@ -164,24 +165,39 @@ class Leasing(Settlement[T]):
             self.phase = "ready"
         if newcomer:
             self.waiters.number(ticket)
-        self.settle(now)
 
-    def _lost_race(self, ticket: Ticket[T], now: float) -> None:
-        """Let a ticket that was nudged for nothing wait for its turn, not nudged till then."""
-        turn = self.hand_off_from(ticket)
-        ticket.nudged = now < turn < NEVER
-        ticket.again = turn + self.pace if ticket.nudged else NEVER
+    def _found(self, ticket: Ticket[T]) -> None:
+        """A waiter that looked found a connection idle: the next one shall be nudged."""
+        if ticket.state == QUEUED:
+            self.lull.end()
+            self.watcher = None
+
+    def _found_nothing(self, ticket: Ticket[T], now: float) -> None:
+        """A waiter looked, and there was nothing for it, though maybe for the head."""
+        watched, in_vain = ticket is self.watcher, not self.stack.idle
+        if in_vain and ticket.nudged:
+            self.lull.nudged_in_vain(now)
+        elif in_vain and watched:
+            self.lull.looked_in_vain()
+        if watched:
+            self.watcher = None
+        ticket.nudged = False
+        ticket.again = NEVER
+        self.appoint(ticket, now)
 
     def _may_take(self, ticket: Ticket[T], now: float) -> bool:
         head = self.waiters.head
-        return head is None or ticket.serial <= head.serial or now < self.hand_off_from(head)
+        if head is None or ticket.serial <= head.serial:
+            return True
+        return ticket.state == NEW and now < self.hand_off_from(head)
 
     def _queue(self, ticket: Ticket[T], now: float) -> None:
         if self.fails_fast:
             ticket.state = FAILED
             raise refusals.down(self, ticket, now)
-        limit = self.options.max_waiting
-        if limit is not None and len(self.waiters) >= limit:
+        if self._full:
+            self.settle(now)  # maybe somebody who waits could be served
+        if self._full:
             ticket.state = FAILED
             self.tallies.saturated += 1
             if self.observer is not None:
@@ -189,6 +205,12 @@ class Leasing(Settlement[T]):
             raise refusals.saturated(self, ticket, now)
         self.tallies.waited += 1
         self.waiters.add(ticket)
+        self.appoint(ticket, now)
+
+    @property
+    def _full(self) -> bool:
+        limit = self.options.max_waiting
+        return limit is not None and len(self.waiters) >= limit
 
     def _withdraw(self, ticket: Ticket[T], now: float, why: Literal["timeout", "cancel"]) -> None:
         self.leave_queue(ticket, now)

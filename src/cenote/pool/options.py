@@ -36,7 +36,10 @@ class PoolOptions:
         fairness: ``"eventual"``: newcomers may take an idle connection until the head waiter is
             older than ``fair_after``; ``"strict"``: first come, first served; ``"barging"``: never
             hand off.
-        fair_after: Age of the head waiter from which every release goes to it.
+        fair_after: Age of the head waiter from which releases go to it, one every ``fair_after`` at
+            most, more often where more than twelve wait; the longest wait is about so much times
+            the number of those who wait, at most twelve times (beyond 48: a quarter of it each). In
+            asyncio every release goes to the head at once.
         order: Which idle connection is taken: ``"lifo"`` the newest (lets the pool shrink),
             ``"fifo"`` the oldest (spreads).
         max_connecting: Connections being opened at once.

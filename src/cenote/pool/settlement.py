@@ -6,12 +6,15 @@ from what is there, not from what was planned, and each step takes effect before
 so that ``settle`` also heals whatever an exception interrupted half-way.
 
 Fairness follows Go's ``sync.Mutex``: while the head waiter is young, a release only nudges it and
-newcomers, who are running already, may win the race; no second waiter is nudged meanwhile, and one
-that lost the race is not nudged again before its turn: each nudge is a context switch. Once the
-head is older than ``fair_after``, newcomers are barred and the next release is handed to it. Unlike
-there, hand-offs are paced: each costs a context switch, and when all who wait are old, handing
-every release over is a convoy. So many waiters wait at most about ``fair_after * PACE`` each, in
-turn.
+newcomers, who are running already, may win the race; no second waiter is nudged meanwhile. Each
+nudge is a context switch: where they are in vain, the pool learns to do without (``lull.py``). Once
+the head is older than ``fair_after``, newcomers are barred and the next release is handed to it.
+
+Unlike there, hand-offs are paced: each costs a context switch, and when all who wait are old,
+handing every release over is a convoy. As many go to the queue as it takes to go once round it
+within ``ROUND * fair_after``, and no more: the longest wait is about ``fair_after`` times the
+number of those who wait, at most ``ROUND`` times. Only where more than ``ROUND / FASTEST`` wait is
+it longer: ``FASTEST * fair_after`` each.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from cenote.pool.waiters import FAILED, GRANTED, QUEUED, Ticket
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+_LATE = 0.01  # seconds after its time a watcher that has not come is thought gone
 
 Refusal: TypeAlias = Callable[[PoolState[T], Ticket[T], float], PoolError]
 
@@ -97,15 +102,17 @@ class Settlement(PoolState[T]):
             if head is None:
                 return
             if now < self.hand_off_from(head):
-                self._nudge(head)
+                if not self.watched(now):
+                    self.nudge(head)
                 return
             entry = self.take_idle(now)
             if entry is not None:
+                self.next_handoff = now + self.pace
                 self.grant(head, entry, now)
                 self.tallies.handoffs += 1
-                self.next_handoff = now + self.pace
 
-    def _nudge(self, head: Ticket[T]) -> None:
+    def nudge(self, head: Ticket[T]) -> None:
+        """Have the head waiter come and see, unless it is on its way."""
         if not head.nudged:
             self.woken.append(head)
             head.nudged = True
@@ -137,7 +144,7 @@ class Settlement(PoolState[T]):
         stack.barrier = turn if self.phase == "ready" else ALWAYS
         if self.phase in ("draining", "closed") or self.surplus:
             stack.alert = ALWAYS
-        elif head is None or head.nudged:
+        elif head is None or head.nudged or self.watched(now):
             stack.alert = turn
         else:
             stack.alert = ALWAYS
@@ -171,6 +178,19 @@ class Settlement(PoolState[T]):
 
     # Waiters.
 
+    def watched(self, now: float) -> bool:
+        """Say whether a waiter will look by itself, so that nobody need be nudged."""
+        return self.watcher is not None and now < self.watcher.again + _LATE
+
+    def appoint(self, ticket: Ticket[T], now: float) -> None:
+        """Make a waiter that is about to sleep the watcher, if a lull lasts and there is none.
+
+        Not beside an idle connection: that is the head's, which ``settle`` nudges if none watches.
+        """
+        if self.lull.lasts(now) and not (self.stack.idle or self.watched(now) or self.eager):
+            self.watcher = ticket
+            ticket.again = now + self.lull.length
+
     def hand_off_from(self, head: Ticket[T]) -> float:
         """Return the time from which a release goes straight to the head waiter."""
         fairness = self.options.fairness
@@ -200,6 +220,8 @@ class Settlement(PoolState[T]):
 
     def leave_queue(self, ticket: Ticket[T], now: float) -> None:
         """Take a ticket out of the queue, and note how long it was in it."""
+        if ticket is self.watcher:
+            self.watcher = None
         if self.waiters.remove(ticket):
             self.tallies.waited_for(now - ticket.since)
 

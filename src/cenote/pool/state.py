@@ -16,6 +16,7 @@ from cenote.pool.backoff import Backoff
 from cenote.pool.fast import ALWAYS, NEVER
 from cenote.pool.fast_path import IdleStack
 from cenote.pool.leaks import Watchman
+from cenote.pool.lull import Lull
 from cenote.pool.observer import Observer
 from cenote.pool.options import PoolOptions
 from cenote.pool.roster import Roster
@@ -24,7 +25,8 @@ from cenote.pool.waiters import Ticket, WaitQueue
 
 T = TypeVar("T")
 
-PACE = 0.25  # of fair_after: the least time between two hand-offs
+ROUND = 12  # times fair_after: within this, hand-offs go once round the queue
+FASTEST = 0.25  # of fair_after: the least time between two hand-offs, however long the queue
 
 Phase = Literal["opening", "ready", "draining", "closed"]
 Describe: TypeAlias = Callable[[object], tuple[str, str]]
@@ -70,7 +72,8 @@ class PoolState(Generic[T]):
         self.heartbeat = NEVER
         self.eager = False
         self.next_handoff = ALWAYS
-        self.pace = PACE * options.fair_after
+        self.lull = Lull()
+        self.watcher: Ticket[T] | None = None
         self.stack: IdleStack[T] = IdleStack(
             fifo=options.order == "fifo",
             check_after=options.check_after if checks else NEVER,
@@ -91,6 +94,12 @@ class PoolState(Generic[T]):
     def connecting(self) -> int:
         """Connections being opened, those not counted that have run past their time."""
         return sum(not connect.overdue for connect in self.connects)
+
+    @property
+    def pace(self) -> float:
+        """The least time between two hand-offs: the queue goes round within ``ROUND``."""
+        share = ROUND / max(len(self.waiters), ROUND)
+        return self.options.fair_after * max(share, FASTEST)
 
     @property
     def wanted(self) -> int:

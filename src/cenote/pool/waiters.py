@@ -37,7 +37,7 @@ class Ticket(Generic[T]):
         holder: Who its caller is, as the stack's ``who`` names it.
         serial: Its place in the order of arrival; 0 before it was numbered.
         nudged: An idle connection is there for the taking: come and ask again.
-        again: When to ask again unasked: it came for nothing, and is not nudged before its turn.
+        again: When to ask again unasked: it is the watcher of a lull; inf: when woken.
     """
 
     __slots__ = ("again", "entry", "error", "holder", "nudged", "serial", "since", "state")

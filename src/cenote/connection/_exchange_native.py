@@ -33,6 +33,7 @@ from typing import Final
 from cenote.connection import failures, patience
 from cenote.errors import CenoteError, ProtocolError
 from cenote.protocol import Reply, ReplyParser, Request
+from cenote.protocol.plain import More, plain_reply
 
 IMPLEMENTATION: Final = "native"
 
@@ -156,7 +157,7 @@ class Channel:
         """
         self._enter()
         try:
-            reply = self._talk((request,), request.payload, deadline, 0)[-1]
+            reply = self._ask(request, deadline)
         finally:
             self._leave()
         if isinstance(reply, CenoteError):
@@ -271,6 +272,34 @@ class Channel:
         except OSError:
             return  # the peer, or an earlier abort, was faster
 
+    def _ask(self, request: Request, deadline: float) -> Reply:
+        """One send, one recv, one plain reply; whatever is more goes the long way."""
+        now = monotonic()
+        if self._parser.pending or not self._armed + patience.TICKS <= deadline - now:
+            return self._talk((request,), request.payload, deadline, 0)[-1]
+        payload, data = request.payload, None
+        self._began = now
+        self._sent = self._received = 0
+        self._dirty = True
+        try:
+            try:
+                self._sent = self._sock.send(payload, _NOW)
+                if self._sent == len(payload):
+                    data = self._sock.recv(_CHUNK)
+            except BlockingIOError:  # the socket is full, or its timeout struck too early
+                self._armed = math.inf
+            if data:
+                reply = plain_reply(request, data)
+                if not isinstance(reply, More):
+                    self._dirty = False
+                    return reply
+            self._parser.expect(request)
+            replies = [] if data is None else self._parse(data)
+            self._converge(payload, deadline, replies)
+        except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error:
+            raise self._explain(error, request.verb, len(payload)) from error
+        return replies[-1]
+
     def _talk(
         self, requests: Sequence[Request], payload: bytes, deadline: float, leave: int
     ) -> list[Reply]:
@@ -281,19 +310,31 @@ class Channel:
         self._sent = self._received = 0
         self._dirty = True
         posted = self._parser.pending
+        replies: list[Reply] = []
         for request in requests:
             self._parser.expect(request)
         try:
             self._sent = self._send(payload)
-            replies = self._send_while_reading(payload, deadline)
-            while self._parser.pending > leave:
-                if not self._parser.usable:
-                    raise failures.out_of_step(replies[-1], posted=len(replies) <= posted)
-                replies += self._receive(deadline)
+            self._converge(payload, deadline, replies, leave, posted)
         except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error:
             raise self._explain(error, requests[0].verb, len(payload)) from error
-        self._dirty = not self._parser.usable
         return replies
+
+    def _converge(
+        self,
+        payload: bytes,
+        deadline: float,
+        replies: list[Reply],
+        leave: int = 0,
+        posted: int = 0,
+    ) -> None:
+        """Send and receive what is left; the first replies are those of ``posted`` requests."""
+        replies += self._send_while_reading(payload, deadline)
+        while self._parser.pending > leave:
+            if not self._parser.usable:
+                raise failures.out_of_step(replies[-1], posted=len(replies) <= posted)
+            replies += self._receive(deadline)
+        self._dirty = not self._parser.usable
 
     def _send(self, payload: bytes | memoryview) -> int:
         """Send what the socket takes at once; how much that was."""
@@ -340,7 +381,9 @@ class Channel:
             return None
 
     def _take_new(self, flags: int) -> list[Reply]:
-        data = self._sock.recv(_CHUNK, flags)
+        return self._parse(self._sock.recv(_CHUNK, flags))
+
+    def _parse(self, data: bytes) -> list[Reply]:
         if not data:
             raise EOFError(failures.END_OF_FILE)
         self._received += len(data)

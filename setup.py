@@ -20,7 +20,9 @@ from setuptools.command.build_ext import build_ext
 COMPILED = {
     "cenote.protocol._speedups": "src/cenote/protocol/_speedups.pyx",
     "cenote.connection._exchange": "src/cenote/connection/_exchange.pyx",
+    "cenote.pool._instruments": "src/cenote/pool/_instruments.pyx",
     "cenote.pool._fast_c": "src/cenote/pool/fast.py",
+    "cenote.pool._fast_sync_c": "src/cenote/pool/fast_sync.py",
     "cenote.pool._fast_aio_c": "src/cenote/pool/fast_aio.py",
     "cenote.node._lane_c": "src/cenote/node/lane.py",
     "cenote.cluster._placing": "src/cenote/cluster/_placing.pyx",

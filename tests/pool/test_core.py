@@ -1117,7 +1117,34 @@ def test_histograms_count_every_wait_use_and_connect_when_asked_for() -> None:
     assert stats.create_times.count == 1
 
 
+def test_use_times_are_kept_however_a_lease_ends_and_when_its_connection_is_gone() -> None:
+    pool = HandDriven(histograms=True, max_size=1)
+
+    def discard(entry: Entry[str]) -> None:
+        pool.core.discard(entry, "error", pool.now)
+
+    for end in (pool.give, discard, pool.give):
+        entry = pool.lease()
+        pool.now += 0.3
+        end(entry)
+        pool.close_all()
+    use_times = pool.stats().use_times
+    assert use_times is not None
+    assert use_times.count == pool.stats().released == 3
+    assert use_times.total == pytest.approx(0.9)
+
+
+def test_an_observer_that_hears_of_no_leases_is_not_told_of_them() -> None:
+    class Deaf(Observer):
+        def down(self, pool: str, error: BaseException) -> None:
+            """The only event it heeds."""
+
+    assert not HandDriven(observer=Deaf()).core.stack.watched
+    assert HandDriven(observer=Diary()).core.stack.watched
+
+
 def test_histograms_cost_nothing_unless_asked_for() -> None:
     pool = HandDriven()
-    assert pool.core.stack.watch is None
+    assert not pool.core.stack.watched
+    assert not pool.core.stack.timed
     assert pool.stats().wait_times is None

@@ -18,7 +18,10 @@ from cenote.pool.fast import (
     RESERVED,
     SETTLE,
 )
-from cenote.pool.fast_path import Entry, Front, IdleStack, Lease
+from cenote.pool.fast_path import Entry, IdleStack
+from cenote.pool.fast_path_sync import Front, Lease
+from cenote.pool.leaks import borrowed_at
+from cenote.pool.stats import BOUNDS
 
 
 class Thing:
@@ -216,6 +219,7 @@ def test_an_object_with_the_identity_of_a_dead_loan_is_foreign(stack: IdleStack[
     stack.lent = {id(foreign): entry}
     assert stack.reclaim(foreign) is None
     assert stack.lent == {id(foreign): entry}
+    assert list(stack.mourned) == [entry.ref, entry.ref]  # again: it may have been looked for
     assert entry.resource is None
     entry.state = CLOSED
 
@@ -241,31 +245,118 @@ def test_a_resource_that_can_not_be_referenced_weakly_is_kept(stack: IdleStack[A
     entry.state = CLOSED
 
 
-class Seen:
-    """A watch that writes down what it sees."""
+def attended(**asked: Any) -> IdleStack[Any]:
+    stack = open_stack()
+    defaults: dict[str, Any] = {
+        "acquired": None, "released": None, "sites": False, "timed": False,
+    }  # fmt: skip
+    stack.attend("mine", **(defaults | asked))
+    return stack
 
-    def __init__(self) -> None:
-        self.taken_: list[tuple[int, float]] = []
 
-    def taken(self, entry: Entry[Any], waited: float) -> None:
-        self.taken_.append((entry.serial, waited))
-
-
-def test_a_watch_sees_every_lease_begin(stack: IdleStack[Any]) -> None:
-    stack.watch = seen = Seen()
-    entry = idle_entry(stack, 4)
-    stack.take(0.0)
-    assert seen.taken_ == [(4, 0.0)]
-    assert stack.give(entry, 0.0) == DONE
+def test_who_asked_is_told_when_a_lease_begins_and_ends() -> None:
+    told: list[tuple[str, str, float]] = []
+    stack = attended(
+        acquired=lambda pool, waited: told.append(("acquired", pool, waited)),
+        released=lambda pool, held: told.append(("released", pool, held)),
+    )
+    entry = idle_entry(stack)
+    stack.take(1.0)
+    assert stack.give(entry, 3.5) == DONE
+    assert told == [("acquired", "mine", 0.0), ("released", "mine", 2.5)]
     entry.state = CLOSED
 
 
-def test_an_audited_lease_ends_in_the_core(stack: IdleStack[Any]) -> None:
-    stack.audited = True
-    entry = idle_entry(stack, 4)
-    stack.take(0.0)
-    assert stack.give(entry, 0.0) == REFUSED
+def test_the_end_of_a_lease_is_told_when_the_entry_is_for_the_taking() -> None:
+    seen: list[int] = []
+    watched: IdleStack[Any] = attended(released=lambda pool, held: seen.append(len(watched.idle)))
+    entry = idle_entry(watched)
+    watched.take(0.0)
+    watched.give(entry, 1.0)
+    assert seen == [1]
     entry.state = CLOSED
+
+
+def test_the_error_of_a_listener_is_logged_and_the_lease_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(pool: str, seconds: float) -> None:
+        raise ValueError("of the listener")
+
+    stack = attended(acquired=fail, released=fail)
+    entry = idle_entry(stack)
+    assert stack.take(0.0) is entry
+    assert stack.give(entry, 1.0) == DONE
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
+    entry.state = CLOSED
+
+
+def test_a_listener_that_is_interrupted_leaves_nobody_waiting() -> None:
+    """It never says that somebody waits; the driver is poked, and sees to it."""
+
+    def interrupt(pool: str, held: float) -> None:
+        raise KeyboardInterrupt
+
+    pokes: list[int] = []
+    stack = attended(released=interrupt)
+    stack.poke = lambda: pokes.append(1)
+    entry = idle_entry(stack)
+    stack.take(0.0)
+    stack.alert = ALWAYS
+    with pytest.raises(KeyboardInterrupt):
+        stack.give(entry, 1.0)
+    assert list(stack.idle) == [entry]
+    assert pokes == [1]
+    entry.state = CLOSED
+
+
+def borrow(stack: IdleStack[Any]) -> Entry[Any] | None:
+    return stack.take(0.0)
+
+
+def test_an_entry_notes_where_it_was_borrowed_when_asked_to() -> None:
+    stack = attended(sites=True)
+    entry = idle_entry(stack)
+    assert borrowed_at(entry.site) == ""
+    borrow(stack)
+    line = borrow.__code__.co_firstlineno + 1
+    assert borrowed_at(entry.site) == f"test_fast.py:{line}"
+    stack.give(entry, 1.0)
+    stack.take(0.0)
+    assert borrowed_at(entry.site).startswith("test_fast.py:")
+    assert borrowed_at(entry.site) != f"test_fast.py:{line}"
+    entry.state = CLOSED
+
+
+def test_an_entry_counts_how_long_it_was_held_when_asked_to() -> None:
+    stack = attended(timed=True)
+    entry = idle_entry(stack)
+    for held in (0.3, 0.4, 100.0):
+        stack.take(1.0)
+        stack.give(entry, 1.0 + held)
+    assert entry.times is not None
+    counts, total = entry.times.counted()
+    assert (counts[BOUNDS.index(0.5)], counts[-1], sum(counts)) == (2, 1, 3)
+    assert total == pytest.approx(100.7)
+    entry.state = CLOSED
+
+
+def test_what_is_refused_is_not_counted() -> None:
+    stack = attended(timed=True)
+    entry = idle_entry(stack)
+    stack.take(1.0)
+    entry.reported = True
+    assert stack.give(entry, 2.0) == REFUSED
+    assert entry.times is not None
+    assert sum(entry.times.counted()[0]) == 0
+    entry.state = CLOSED
+
+
+def test_nobody_asked_nothing_is_noted(stack: IdleStack[Any]) -> None:
+    entry = idle_entry(stack)
+    assert not stack.watched
+    assert entry.site is None
+    assert entry.times is None
 
 
 def test_a_lease_that_was_reported_ends_in_the_core(stack: IdleStack[Any]) -> None:

@@ -30,6 +30,7 @@ import pytest
 
 import cenote.pool
 from cenote.pool import Pool
+from cenote.pool.observer import Observer
 from tests.pool.links import PATIENCE
 from tests.pool.test_pool_sync import await_stats
 
@@ -192,6 +193,36 @@ def test_a_strike_anywhere_in_a_lease_of_an_idle_connection(
             with suppress(Strike), striker.at_work():
                 use(pool)
             whole(pool)
+
+    struck_everywhere(scenario)
+
+
+class Listener(Observer):
+    """Hears of every lease."""
+
+    def acquired(self, pool: str, waited: float) -> None:
+        """Where it does, an exception may strike too."""
+
+    def released(self, pool: str, held: float) -> None:
+        """The same."""
+
+
+@pytest.mark.tracer
+@pytest.mark.parametrize("use", [use_by_block, use_by_hand, use_entry])
+def test_a_strike_anywhere_in_a_lease_is_counted_as_released_or_lost(
+    use: Callable[[Pool[Wire]], None],
+) -> None:
+    def scenario(striker: Striker) -> None:
+        with Pool(
+            Wires(), max_size=1, histograms=True, leak_after=PATIENCE, observer=Listener()
+        ) as pool:
+            pool.release(pool.acquire())
+            with suppress(Strike), striker.at_work():
+                use(pool)
+            whole(pool)
+            stats = pool.stats()
+            assert stats.use_times is not None
+            assert stats.use_times.count == stats.released
 
     struck_everywhere(scenario)
 

@@ -3,7 +3,8 @@
 cimport cython
 
 from cenote.connection._exchange cimport Channel
-from cenote.pool._fast_c cimport Entry, Front
+from cenote.pool._fast_c cimport Entry
+from cenote.pool._fast_sync_c cimport Front
 
 
 @cython.final

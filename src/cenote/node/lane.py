@@ -53,7 +53,7 @@ class Lane:
         # An interrupt between the checkout and the try loses nothing: an entry that nobody holds
         # any more goes back to its pool as lost.
         pool = self._pool
-        entry = pool.stack.take(pool.clock())
+        entry = pool.stack.take(pool.instruments.now())
         if entry is None:
             entry = pool.checkout(deadline)
         try:
@@ -65,7 +65,7 @@ class Lane:
             if not may_retry(request, error, uses=uses):
                 raise
         else:
-            answer = pool.stack.give(entry, pool.clock())
+            answer = pool.stack.give(entry, pool.instruments.now())
             if answer:
                 pool.conclude(entry, answer)
             return reply

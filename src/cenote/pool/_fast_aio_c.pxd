@@ -3,6 +3,7 @@
 cimport cython
 
 from cenote.pool._fast_c cimport Entry, IdleStack
+from cenote.pool._instruments cimport Instruments
 
 cdef int SETTLE, REFUSED
 
@@ -23,6 +24,7 @@ cdef class AsyncFront(Root):
     cdef object __weakref__
     cdef public IdleStack stack
     cdef public object clock
+    cdef readonly Instruments instruments
     cdef public object is_running
     cdef public unsigned long thread
 

@@ -2,6 +2,8 @@
 
 cimport cython
 
+from cenote.pool._instruments cimport Instruments, Site, Times
+
 cdef int IDLE, LEASED, RESERVED, RESETTING, CLOSING, CLOSED, DETACHED, FOREIGN
 cdef int DONE, SETTLE, REFUSED
 cdef double NEVER, ALWAYS
@@ -17,7 +19,8 @@ cdef class Entry(Root):
     cdef public IdleStack stack
     cdef public object resource
     cdef public object holder
-    cdef public object site
+    cdef public Site site
+    cdef public Times times
     cdef public object ref
     cdef public object key
     cdef public long serial
@@ -44,8 +47,12 @@ cdef class IdleStack(Root):
     cdef public dict lent
     cdef public object who
     cdef public object is_clean
-    cdef public object watch
-    cdef public bint audited
+    cdef public bint sites
+    cdef public bint timed
+    cdef public bint watched
+    cdef object _name
+    cdef object _acquired
+    cdef object _released
     cdef public object poke
     cdef public double barrier
     cdef public double alert
@@ -56,26 +63,14 @@ cdef class IdleStack(Root):
     cdef public bint fifo
 
     @cython.locals(entry=Entry, left=Py_ssize_t)
-    cpdef Entry take(self, double now)
+    cpdef Entry take(self, double now, holder=*)
     cpdef lease(self, Entry entry, double now)
+    cpdef begun(self, Entry entry, double waited)
     cpdef put_back(self, Entry entry)
+    @cython.locals(held=double, times=Times, bucket=int)
     cpdef int give(self, Entry entry, double now) except -1
+    cdef _tell_end(self, released, double held)
+    cdef _tell(self, event, double seconds)
     cpdef lend(self, Entry entry)
     @cython.locals(entry=Entry)
     cpdef Entry reclaim(self, resource)
-
-
-cdef class Front(Root):
-    cdef object __weakref__
-    cdef public IdleStack stack
-    cdef public object clock
-
-    cpdef Entry checkout_nowait(self)
-
-
-@cython.final
-cdef class Lease(Root):
-    cdef object __weakref__
-    cdef Entry _entry
-    cdef Front _front
-    cdef object _timeout

@@ -211,9 +211,9 @@ class Checkout(Generic[T]):
             seeker.checking, seeker.entry, seeker.state = None, None, NEW
 
     def _announce(self, seeker: Seeker[T], entry: Entry[T]) -> None:
-        watch = self._core.stack.watch
-        if watch is not None:
-            watch.taken(entry, self._clock() - seeker.since)
+        stack = self._core.stack
+        if stack.watched:
+            stack.begun(entry, self._clock() - seeker.since)
 
 
 def _alarm(

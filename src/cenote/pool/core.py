@@ -35,7 +35,7 @@ To acquire, where ``stack.take(now)`` returned None::
       entry.state RESERVED: check it first, not serialised: ``ok = is_alive(resource)``; then
           True from ``core.checked(ticket, ok, now)``: it is leased; False: it is discarded, and
           entry = core.acquire(ticket, now) again (the same ticket keeps its place)
-      entry.state LEASED: done; ``stack.watch.taken(entry, waited)`` if there is a watch
+      entry.state LEASED: done; ``stack.begun(entry, waited)`` if it is ``watched``
 
 To release: ``stack.give(entry, now)``. DONE: nothing more; SETTLE: ``core.settle(now)``; REFUSED:
 judge the error and the resource outside the lock, then ``core.release(entry, now, verdict,

@@ -34,7 +34,8 @@ from cenote.pool.connector import Hooks, Verdict, judge
 from cenote.pool.core import PoolCore
 from cenote.pool.crew_sync import Crew, Work
 from cenote.pool.fast import DETACHED, FOREIGN, NEVER, RESERVED
-from cenote.pool.fast_path import Entry, Front
+from cenote.pool.fast_path import Entry
+from cenote.pool.fast_path_sync import Front
 from cenote.pool.gate_sync import Gate, ThreadTicket
 from cenote.pool.keeper_sync import KEEPER
 from cenote.pool.leaks import place
@@ -105,8 +106,8 @@ class Driver(Front[T]):
         except BaseException:
             self._abandon(ticket)
             raise
-        if self.stack.watch is not None:
-            self.stack.watch.taken(entry, entry.leased_at - ticket.since)
+        if self.stack.watched:
+            self.stack.begun(entry, entry.leased_at - ticket.since)
         return entry
 
     def _obtain(self, ticket: ThreadTicket[T], deadline: float) -> Entry[T]:

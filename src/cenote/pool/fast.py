@@ -10,8 +10,9 @@ only change under the pool's lock:
   sees the other: no wake-up is lost.
 * An entry that is stale in any way is put back where it was, and the caller takes the slow path.
 
-An entry is mutated by its owner only, so its counts need no lock: ``uses`` counts its leases, and
-the pool's totals are sums over entries.
+An entry is mutated by its owner only, so its counts need no lock: ``uses`` counts its leases,
+``times`` how long they were held, and the pool's totals are sums over entries. An observer is told
+by whoever takes or gives, while it holds the entry or when it does no more.
 
 Lost leases: a leased entry is referenced by its lease alone. When that is garbage-collected, the
 entry's finalizer puts it (alive again) into ``lost`` and calls ``poke``. For ``lend``, where the
@@ -25,11 +26,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from types import CodeType, EllipsisType, GenericAlias, TracebackType
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from types import GenericAlias
+from typing import TYPE_CHECKING, TypeVar
 
-from cenote.errors import LeaseError
+from cenote.pool import instruments
 from cenote.pool.loans import LoanRef, loan_ref
+from cenote.pool.observer import complain
 
 T = TypeVar("T")
 
@@ -68,11 +70,7 @@ def _nothing() -> None:
     """The poke of a stack that no driver listens to."""
 
 
-class Watch(Protocol):
-    """Sees every lease begin; there is one only if leaks, an observer or histograms want it."""
-
-    def taken(self, entry: Entry[T], waited: float) -> None:
-        """An entry was leased; runs in the caller, without the lock."""
+Event = Callable[[str, float], object]
 
 
 class Root:
@@ -87,12 +85,15 @@ class Entry(Root, Generic[T]):
     Attributes:
         resource: The resource; ``None`` while it is lent and weakly referenced.
         uses: How many leases it has served, the present one included.
+        site: Where it was borrowed; ``None``: nobody wants to know.
+        times: How long its leases were held, those that ended in the core excepted; ``None``: as
+            ``site``.
     """
 
     __slots__ = (
         "__weakref__", "born", "expires", "generation", "holder", "idle_since", "key",
         "leased_at", "ping_after", "ref", "replacing", "reported", "resource", "serial",
-        "site", "stack", "state", "uses",
+        "site", "stack", "state", "times", "uses",
     )  # fmt: skip
 
     def __init__(
@@ -111,7 +112,8 @@ class Entry(Root, Generic[T]):
         self.leased_at = now
         self.ping_after = NEVER
         self.holder: object = None
-        self.site: tuple[CodeType, int] | None = None
+        self.site = instruments.Site() if stack.sites else None
+        self.times = instruments.Times() if stack.timed else None
         self.reported = False
         self.replacing = False
         self.ref: LoanRef[T] | None = loan_ref(resource, stack.mourn)
@@ -135,14 +137,15 @@ class IdleStack(Root, Generic[T]):
         low: The fewest entries that were idle at once since the last pruning.
         who: Names the present thread or task, for ``holders()``.
         is_clean: Says whether a resource needs no reset; ``None``: none ever does.
-        watch: Sees every lease begin.
-        audited: Every lease must end in the core, which keeps a record of it.
+        sites: New entries note where they are borrowed.
+        timed: New entries note how long they are held.
+        watched: ``begun`` is to be called when a lease begins.
     """
 
     __slots__ = (
-        "__weakref__", "_pop", "_push", "alert", "audited", "barrier", "check_after", "fifo",
-        "generation", "idle", "is_clean", "lent", "lost", "low", "max_uses", "mourned", "poke",
-        "watch", "who",
+        "__weakref__", "_acquired", "_name", "_pop", "_push", "_released", "alert", "barrier",
+        "check_after", "fifo", "generation", "idle", "is_clean", "lent", "lost", "low", "max_uses",
+        "mourned", "poke", "sites", "timed", "watched", "who",
     )  # fmt: skip
 
     def __init__(
@@ -169,12 +172,37 @@ class IdleStack(Root, Generic[T]):
         self.max_uses = max_uses
         self.who = who
         self.is_clean = is_clean
-        self.watch: Watch | None = None
-        self.audited = False
+        self.sites = False
+        self.timed = False
+        self.watched = False
+        self._name = ""
+        self._acquired: Event | None = None
+        self._released: Event | None = None
         self.poke: Callable[[], object] = _nothing
 
-    def take(self, now: float) -> Entry[T] | None:
-        """Lease an idle entry that is good to go; ``None``: ask the core."""
+    def attend(
+        self, name: str, acquired: Event | None, released: Event | None, *, sites: bool, timed: bool
+    ) -> None:
+        """Keep an eye on leases, before the first of them: what is not asked for costs nothing.
+
+        Args:
+            name: The pool's, for events.
+            acquired: Called with the name and the seconds waited when a lease has begun.
+            released: Called with the name and the seconds held when ``give`` has ended a lease.
+            sites: Whether entries note where they are borrowed.
+            timed: Whether entries note how long they are held.
+        """
+        self._name, self._acquired, self._released = name, acquired, released
+        self.sites, self.timed = sites, timed
+        self.watched = sites or acquired is not None
+
+    def take(self, now: float, holder: object = None) -> Entry[T] | None:
+        """Lease an idle entry that is good to go; ``None``: ask the core.
+
+        Args:
+            now: Seconds.
+            holder: Who takes it; ``None``: ask ``who``.
+        """
         if now >= self.barrier or not self.idle:
             return None
         try:
@@ -188,18 +216,29 @@ class IdleStack(Root, Generic[T]):
         ):
             self.put_back(entry)
             return None
-        self.low = min(self.low, len(self.idle))
-        self.lease(entry, now)
-        if self.watch is not None:
-            self.watch.taken(entry, 0.0)
+        left = len(self.idle)
+        if left < self.low:  # noqa: PLR1730 - interpreted, min() would be a call
+            self.low = left
+        entry.holder = self.who() if holder is None else holder
+        entry.leased_at = now
+        entry.uses += 1
+        entry.state = LEASED
+        if self.watched:
+            self.begun(entry, 0.0)
         return entry
 
     def lease(self, entry: Entry[T], now: float) -> None:
-        """Mark an entry, which the caller alone holds, as leased."""
+        """Mark an entry, which the caller alone holds, as leased; whose it is, is yet to be set."""
         entry.leased_at = now
-        entry.holder = self.who()
         entry.uses += 1
         entry.state = LEASED
+
+    def begun(self, entry: Entry[T], waited: float) -> None:
+        """Note and announce that an entry was leased; in its new owner, without the lock."""
+        if entry.site is not None:
+            entry.site.mark()
+        if self._acquired is not None:
+            self._tell(self._acquired, waited)
 
     def put_back(self, entry: Entry[T]) -> None:
         """Undo a pop."""
@@ -221,15 +260,37 @@ class IdleStack(Root, Generic[T]):
             or entry.generation != self.generation
             or now >= entry.expires
             or entry.uses >= self.max_uses
-            or self.audited
             or entry.reported
             or (self.is_clean is not None and not self.is_clean(entry.resource))
         ):
             return REFUSED
+        held = now - entry.leased_at
+        times = entry.times
+        if times is not None:
+            bucket = times.bucket(held)  # from here to the push nothing can strike
+            times.counts[bucket] += 1
+            times.total += held
         entry.idle_since = now
         entry.state = IDLE
         self._push(entry)
+        released = self._released
+        if released is not None:
+            self._tell_end(released, held)
         return SETTLE if now >= self.alert else DONE
+
+    def _tell_end(self, released: Event, held: float) -> None:
+        """Announce that a lease has ended; what is no mere error must not keep others waiting."""
+        try:
+            self._tell(released, held)
+        except BaseException:
+            self.poke()
+            raise
+
+    def _tell(self, event: Event, seconds: float) -> None:
+        try:
+            event(self._name, seconds)
+        except Exception:
+            complain()
 
     def lend(self, entry: Entry[T]) -> T:
         """Hand the bare resource of a leased entry out, to be found again by ``reclaim``."""
@@ -242,11 +303,13 @@ class IdleStack(Root, Generic[T]):
     def reclaim(self, resource: T) -> Entry[T] | None:
         """Find the entry of a lent resource; ``None``: it is not lent (any more)."""
         key = id(resource)
-        entry = self.lent.get(key)
-        if entry is None or (entry.ref is not None and entry.ref() is not resource):
-            return None  # or it has the identity of one that is dead, but not buried yet
-        if self.lent.pop(key, None) is None:
-            return None  # another thread was faster
+        entry = self.lent.pop(key, None)
+        if entry is None:
+            return None
+        if entry.ref is not None and entry.ref() is not resource:
+            self.lent[key] = entry  # it has the identity of one that is dead,
+            self.mourn(entry.ref)  # and that could not be buried meanwhile
+            return None
         entry.resource = resource
         return entry
 
@@ -254,135 +317,3 @@ class IdleStack(Root, Generic[T]):
         """A resource was garbage-collected: should it have been lent, its entry is lost."""
         self.mourned.append(ref)
         self.poke()
-
-
-class Front(Root, Generic[T]):
-    """The fast half of a thread pool's public face; ``Pool`` adds the slow half.
-
-    Attributes:
-        stack: The idle entries; replaced in a forked child.
-        clock: Monotonic seconds.
-    """
-
-    __slots__ = ("__weakref__", "clock", "stack")
-
-    def __init__(self, stack: IdleStack[T], clock: Callable[[], float]) -> None:
-        self.stack = stack
-        self.clock = clock
-
-    def connection(self, timeout: float | EllipsisType | None = ...) -> Lease[T]:
-        """Lease a connection for a ``with`` block.
-
-        An error that leaves the block is judged by ``classify``; one it does not call "ok" costs
-        the connection, never the slot.
-
-        Args:
-            timeout: Seconds for queueing, connecting and checking together; ``None``: no limit; 0:
-                do not wait; by default the pool's ``timeout``.
-
-        Raises:
-            PoolTimeout, PoolSaturated, PoolClosed, ConnectFailed: On entering the block.
-        """
-        return Lease(self, timeout)
-
-    def acquire(self, timeout: float | EllipsisType | None = ...) -> T:
-        """Lease a connection, to be given back by ``release``; see ``connection`` (safer).
-
-        A resource that can be weakly referenced and is dropped without ``release`` frees its slot
-        when it is garbage-collected. What is held is the bare connection, which does not tell one
-        lease from the next: see ``release``.
-        """
-        entry = self.stack.take(self.clock())
-        if entry is None:
-            entry = self._checkout(timeout)
-        return self.stack.lend(entry)
-
-    def release(self, conn: T) -> None:
-        """Give back a connection from ``acquire``. Never blocks.
-
-        A second release is refused only while nobody else has the connection: once it is leased
-        anew, it can not be told from a release by its new owner. With ``connection`` this can not
-        happen.
-
-        Raises:
-            LeaseError: It is not out on lease from this pool; nothing changes.
-        """
-        entry = self.stack.reclaim(conn)
-        if entry is None:
-            raise LeaseError(
-                f"{conn!r} is not out on lease from this pool: released twice, or foreign"
-            )
-        answer = self.stack.give(entry, self.clock())
-        if answer != DONE:
-            self.conclude(entry, answer)
-
-    def checkout_nowait(self) -> Entry[T] | None:
-        """Lease an idle entry if that takes no lock and no check; else ``None``."""
-        return self.stack.take(self.clock())
-
-    def checkin(self, entry: Entry[T], error: BaseException | None = None) -> None:
-        """Give back an entry from ``checkout``; ``error``: what its use ended with. Never blocks.
-
-        Raises:
-            LeaseError: The entry is not out on lease from this pool; nothing changes.
-        """
-        if error is not None:
-            self._checkin(entry, error)
-            return
-        answer = self.stack.give(entry, self.clock())
-        if answer != DONE:
-            self.conclude(entry, answer)
-
-    def conclude(self, entry: Entry[T], answer: int) -> None:
-        """Go on from ``give``; after SETTLE the entry may be another's already."""
-        if answer == SETTLE:
-            self._settle()
-        else:
-            self._checkin(entry, None)
-
-    def _checkout(self, timeout: float | EllipsisType | None) -> Entry[T]:
-        raise NotImplementedError
-
-    def _settle(self) -> None:
-        raise NotImplementedError
-
-    def _checkin(self, entry: Entry[T], error: BaseException | None) -> None:
-        raise NotImplementedError
-
-
-class Lease(Root, Generic[T]):
-    """One connection for one ``with`` block. Dropped without leaving it, it frees its slot."""
-
-    __slots__ = ("__weakref__", "_entry", "_front", "_timeout")
-
-    def __init__(self, front: Front[T], timeout: float | EllipsisType | None) -> None:
-        self._front = front
-        self._timeout = timeout
-        self._entry: Entry[T] | None = None
-
-    def __enter__(self) -> T:
-        if self._entry is not None:
-            raise LeaseError("this lease is in use: call connection() for each with block")
-        entry = self._front.stack.take(self._front.clock())
-        if entry is None:
-            entry = self._front._checkout(self._timeout)
-        self._entry = entry
-        return entry.resource
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        entry = self._entry
-        if entry is None:
-            raise LeaseError("this lease has ended already")
-        self._entry = None
-        front = self._front
-        if error is not None:
-            front._checkin(entry, error)
-            return
-        answer = front.stack.give(entry, front.clock())
-        if answer != DONE:
-            front.conclude(entry, answer)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from cenote._implementation import use_compiled
 
 if TYPE_CHECKING or not use_compiled("cenote.pool._fast_c"):
-    from cenote.pool.fast import Entry, Front, IdleStack, Lease
+    from cenote.pool.fast import Entry, IdleStack
 else:
-    from cenote.pool._fast_c import Entry, Front, IdleStack, Lease
+    from cenote.pool._fast_c import Entry, IdleStack
 
-__all__ = ["Entry", "Front", "IdleStack", "Lease"]
+__all__ = ["Entry", "IdleStack"]

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeAlias
 
 from cenote.pool.stats import Holder, Reason
 
+Event: TypeAlias = Callable[[str, float], object]
 _log = logging.getLogger("cenote.pool")
 
 
@@ -67,4 +69,14 @@ def tell(call: Callable[[], None], contained: type[BaseException] = Exception) -
     try:
         call()
     except contained:
-        _log.exception("a pool's observer raised; the event is dropped")
+        complain()
+
+
+def complain() -> None:
+    """Log the error of an observer that is being handled."""
+    _log.exception("a pool's observer raised; the event is dropped")
+
+
+def heeded(event: Event, ignored: Callable[..., None]) -> Event | None:
+    """Return an observer's method, or ``None`` if it is the one that does nothing."""
+    return None if getattr(event, "__func__", None) is ignored else event

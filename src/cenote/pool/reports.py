@@ -7,6 +7,7 @@ from typing import TypeVar
 from cenote.pool.fast import RESERVED, RESETTING
 from cenote.pool.fast_path import Entry
 from cenote.pool.leaks import CALLED_BY, borrowed_at
+from cenote.pool.roster import Roster
 from cenote.pool.state import PoolState
 from cenote.pool.stats import Distribution, Histogram, Holder, PoolStats
 
@@ -50,13 +51,18 @@ def snapshot(state: PoolState[T]) -> PoolStats:
         handoffs=tallies.handoffs,
         generation=state.stack.generation,
         wait_times=_with_instant(tallies.wait_times, acquired),
-        use_times=_optional(tallies.use_times),
+        use_times=_with_unlocked(tallies.use_times, roster),
         create_times=_optional(tallies.create_times),
     )
 
 
 def _optional(histogram: Histogram | None) -> Distribution | None:
     return None if histogram is None else histogram.snapshot()
+
+
+def _with_unlocked(histogram: Histogram | None, roster: Roster[T]) -> Distribution | None:
+    """Add the leases that ended without the core, which their entries counted."""
+    return None if histogram is None else histogram.snapshot() + roster.use_times()
 
 
 def _with_instant(histogram: Histogram | None, acquired: int) -> Distribution | None:

@@ -1,8 +1,9 @@
 """Every connection that holds a slot, and the totals of those that are gone.
 
 Strategy: a leased entry is referenced by its lease alone (that is how a lost lease is found out),
-so the roster keeps weak references. Totals are sums over entries: ``uses`` of the living plus what
-the departed left behind, so that leasing itself counts nothing and needs no lock.
+so the roster keeps weak references. Totals are sums over entries: ``uses`` and ``times`` of the
+living plus what the departed left behind, so that leasing itself writes nothing that is shared and
+needs no lock. A sum taken while leases end may lag behind by those in flight.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Generic, TypeVar
 
 from cenote.pool.fast import LEASED
 from cenote.pool.fast_path import Entry
-from cenote.pool.stats import REASONS, Reason
+from cenote.pool.stats import NOTHING, REASONS, Distribution, Reason
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class Roster(Generic[T]):
     """
 
     __slots__ = (
+        "_departed_times",
         "_departed_uses",
         "_refs",
         "_serials",
@@ -43,6 +45,7 @@ class Roster(Generic[T]):
         self._refs: dict[int, weakref.ref[Entry[T]]] = {}
         self._serials = count(1)
         self._departed_uses = 0
+        self._departed_times = NOTHING
         self.closing: set[int] = set()
         self.created = 0
         self.detached = 0
@@ -88,6 +91,7 @@ class Roster(Generic[T]):
         if self._refs.pop(entry.serial, None) is None:
             return
         self._departed_uses += entry.uses
+        self._departed_times += _times(entry)
         if reason is None:
             self.detached += 1
         else:
@@ -101,6 +105,10 @@ class Roster(Generic[T]):
             out += entry.state == LEASED
         return total, out
 
+    def use_times(self) -> Distribution:
+        """Return how long leases were held that ended without the core."""
+        return sum((_times(entry) for entry in self), self._departed_times)
+
     def leased(self) -> list[Entry[T]]:
         """Return the entries out on lease, longest held first."""
         out = [entry for entry in self if entry.state == LEASED]
@@ -109,3 +117,7 @@ class Roster(Generic[T]):
     def in_state(self, state: int) -> int:
         """Count the living entries in a state."""
         return sum(entry.state == state for entry in self)
+
+
+def _times(entry: Entry[T]) -> Distribution:
+    return NOTHING if entry.times is None else Distribution(*entry.times.counted())

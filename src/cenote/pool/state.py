@@ -15,9 +15,8 @@ from cenote.pool.actions import Action, Connect
 from cenote.pool.backoff import Backoff
 from cenote.pool.fast import ALWAYS, NEVER
 from cenote.pool.fast_path import IdleStack
-from cenote.pool.leaks import Watchman
 from cenote.pool.lull import Lull
-from cenote.pool.observer import Observer
+from cenote.pool.observer import Observer, heeded
 from cenote.pool.options import PoolOptions
 from cenote.pool.roster import Roster
 from cenote.pool.tallies import Tallies
@@ -86,9 +85,13 @@ class PoolState(Generic[T]):
         self.connects: set[Connect] = set()
         self.backoff = Backoff(options.backoff_base, options.backoff_cap, options.down_after, rng)
         self.tallies = Tallies(options.histograms)
-        self.stack.audited = observer is not None or options.histograms
-        if self.stack.audited or options.leak_after is not None:
-            self.stack.watch = Watchman(name, observer, sites=options.leak_after is not None)
+        self.stack.attend(
+            name,
+            None if observer is None else heeded(observer.acquired, Observer.acquired),
+            None if observer is None else heeded(observer.released, Observer.released),
+            sites=options.leak_after is not None,
+            timed=options.histograms,
+        )
 
     @property
     def connecting(self) -> int:

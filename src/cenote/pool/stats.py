@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import add
 from typing import Literal
 
 Reason = Literal[
@@ -41,6 +42,11 @@ class Distribution:
         """How many values were recorded."""
         return sum(self.counts)
 
+    def __add__(self, other: Distribution) -> Distribution:
+        """Return the distribution of the values of both."""
+        counts = tuple(map(add, self.counts, other.counts))
+        return Distribution(counts, self.total + other.total)
+
     def quantile(self, share: float) -> float:
         """Return the upper bound, in seconds, of the bucket that holds the given share."""
         rank, seen = share * self.count, 0
@@ -49,6 +55,9 @@ class Distribution:
             if seen >= rank and seen:
                 return bound
         return float("inf") if self.count else 0.0
+
+
+NOTHING = Distribution((0,) * (len(BOUNDS) + 1), 0.0)
 
 
 class Histogram:

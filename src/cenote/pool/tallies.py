@@ -1,7 +1,7 @@
 """What has happened in a pool: counters that only grow.
 
 Strategy: written under the pool's lock only. What the lock-free path does is not counted here but
-summed over entries (``roster.py``).
+summed over entries (``roster.py``): so ``use_times`` are those of leases that ended in the core.
 """
 
 from __future__ import annotations

@@ -1,0 +1,130 @@
+"""What a lease is measured with; the twin of ``_instruments_native.py``, compiled.
+
+Strategy: what costs a call and an object in Python is a few instructions in C: the monotonic clock,
+the thread's identity, the frame that is running, the bucket of a duration. Nothing here takes a
+lock; on a free-threaded build a ``Site`` is read and written in a critical section of its own.
+"""
+
+import time
+
+cimport cython
+from cpython.ref cimport PyObject
+
+from cenote.pool.stats import BOUNDS
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030D0000
+    #define CENOTE_CLOCK 1
+    static double cenote_monotonic(void) {
+        PyTime_t now;
+        return PyTime_MonotonicRaw(&now) < 0 ? -1.0 : PyTime_AsSecondsDouble(now);
+    }
+    #elif defined(__linux__)
+    #include <time.h>
+    #define CENOTE_CLOCK 1
+    static double cenote_monotonic(void) {  /* to the last bit what time.monotonic() returns */
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)((long long)now.tv_sec * 1000000000 + now.tv_nsec) / 1e9;
+    }
+    #else
+    #define CENOTE_CLOCK 0
+    static double cenote_monotonic(void) { return -1.0; }
+    #endif
+    #define cenote_code(frame) ((PyObject *)PyFrame_GetCode(frame))
+    """
+    const bint CENOTE_CLOCK
+    double cenote_monotonic() noexcept
+
+cdef extern from "Python.h":
+    ctypedef struct PyFrameObject
+    unsigned long PyThread_get_thread_ident() noexcept
+    PyFrameObject *PyEval_GetFrame() noexcept  # borrowed
+    PyFrameObject *PyFrame_GetBack(PyFrameObject *) noexcept
+    object cenote_code(PyFrameObject *)
+    object PyFrame_GetGlobals(PyFrameObject *)
+    int PyFrame_GetLasti(PyFrameObject *) noexcept
+    PyObject *PyDict_GetItemWithError(object, object) except? NULL
+    void Py_XDECREF(PyFrameObject *)
+    void Py_XINCREF(PyFrameObject *)
+
+cdef str PACKAGE_KEY = "__package__"
+cdef str OWN_PACKAGE = __name__.rpartition(".")[0]
+cdef double[BUCKETS - 1] _BOUNDS
+assert len(BOUNDS) == BUCKETS - 1
+for _at, _bound in enumerate(BOUNDS):
+    _BOUNDS[_at] = _bound
+
+
+@cython.final
+cdef class Instruments:
+    """A clock and a look at the present thread.
+
+    Args:
+        clock: Monotonic seconds; asked directly, not called, where it is the system's own.
+    """
+
+    def __init__(self, clock):
+        self.clock = clock
+        self._standard = CENOTE_CLOCK and clock is time.monotonic
+
+    cdef double now(self) except? -1.0:
+        return cenote_monotonic() if self._standard else self.clock()
+
+    cdef unsigned long thread(self) noexcept:
+        return PyThread_get_thread_ident()
+
+
+@cython.final
+cdef class Site:
+    """Where a lease was borrowed: a place in the code, noted by its owner each time."""
+
+    cpdef mark(self):
+        """Note where the innermost caller outside the pool's own code is."""
+        cdef PyFrameObject *frame = PyEval_GetFrame()
+        cdef PyFrameObject *back
+        Py_XINCREF(frame)
+        try:
+            while frame is not NULL and _is_own(frame):
+                back = PyFrame_GetBack(frame)
+                Py_XDECREF(frame)
+                frame = back
+            with cython.critical_section(self):
+                if frame is NULL:
+                    self._code = None
+                else:
+                    self._instruction = PyFrame_GetLasti(frame)
+                    self._code = cenote_code(frame)
+        finally:
+            Py_XDECREF(frame)
+
+    def noted(self):
+        """Return the code object and the offset of an instruction in it, or ``None``."""
+        with cython.critical_section(self):
+            return None if self._code is None else (self._code, self._instruction)
+
+
+@cython.final
+cdef class Times:
+    """How long the leases of one entry were held; counted by its owner only."""
+
+    cpdef int bucket(self, double seconds):
+        """Return the index of the bucket that a duration falls into."""
+        cdef int low = 0, high = BUCKETS - 1, middle
+        while low < high:
+            middle = (low + high) >> 1
+            if _BOUNDS[middle] < seconds:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def counted(self):
+        """Return the counts of all buckets, and the sum of the seconds."""
+        return tuple([self.counts[at] for at in range(BUCKETS)]), self.total
+
+
+cdef bint _is_own(PyFrameObject *frame) except -1:
+    package = PyDict_GetItemWithError(PyFrame_GetGlobals(frame), PACKAGE_KEY)
+    return package is not NULL and <object>package == OWN_PACKAGE

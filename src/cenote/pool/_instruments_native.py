@@ -1,0 +1,77 @@
+"""What a lease is measured with: a clock, a place in the code, and how long leases were held.
+
+Strategy: small objects that the lock-free path calls once or twice a lease. What belongs to an
+entry (``Site``, ``Times``) is written by its owner only; whoever reads it meanwhile may see the
+state of a moment ago. The compiled twin, ``_instruments.pyx``, does the same in C.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import get_ident
+from bisect import bisect_left
+from collections.abc import Callable
+from types import CodeType, FrameType
+
+from cenote.pool.stats import BOUNDS
+
+
+class Instruments:
+    """A clock and a look at the present thread.
+
+    Args:
+        clock: Monotonic seconds.
+
+    Attributes:
+        now: Asks the clock.
+        thread: Identifies the present thread.
+    """
+
+    __slots__ = ("clock", "now", "thread")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.now = clock
+        self.thread: Callable[[], int] = get_ident
+
+
+class Site:
+    """Where a lease was borrowed: a place in the code, noted by its owner each time."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self) -> None:
+        self._place: tuple[CodeType, int] | None = None
+
+    def mark(self) -> None:
+        """Note where the innermost caller outside the pool's own code is."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_globals.get("__package__") == __package__:
+            frame = frame.f_back
+        self._place = None if frame is None else (frame.f_code, frame.f_lasti)
+
+    def noted(self) -> tuple[CodeType, int] | None:
+        """Return the code object and the offset of an instruction in it, or ``None``."""
+        return self._place
+
+
+class Times:
+    """How long the leases of one entry were held; counted by its owner only.
+
+    Counting is left to the owner, ``counts[bucket] += 1`` and ``total += seconds``: between these
+    no exception can strike, as one could on returning from a method.
+    """
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)
+        self.total = 0.0
+
+    def bucket(self, seconds: float) -> int:
+        """Return the index of the bucket that a duration falls into."""
+        return bisect_left(BOUNDS, seconds)
+
+    def counted(self) -> tuple[tuple[int, ...], float]:
+        """Return the counts of all buckets, and the sum of the seconds."""
+        return tuple(self.counts), self.total

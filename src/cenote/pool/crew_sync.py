@@ -65,7 +65,10 @@ class Crew(Generic[T]):
     @property
     def pending(self) -> bool:
         """True while something waits for a hand."""
-        return any(lane.waiting for lane in self._lanes.values())
+        for lane in self._lanes.values():  # noqa: SIM110 -- a generator would cost every release
+            if lane.waiting:
+                return True
+        return False
 
     def add(self, action: Work[T]) -> None:
         """Queue a piece of work, unless it is the one queued last (a caller may be interrupted)."""

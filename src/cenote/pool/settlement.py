@@ -45,12 +45,16 @@ class Settlement(PoolState[T]):
 
     def settle(self, now: float) -> None:
         """Bring everything in order. Calling it once too often changes nothing."""
+        stack = self.stack
         if self.waiters:
-            self.stack.alert = ALWAYS  # before looking at idle: whoever gives meanwhile will settle
+            stack.alert = ALWAYS  # before looking at idle: whoever gives meanwhile will settle
         self._tidy(now)
-        self._bury(now)
-        self._serve(now)
-        self._shed()
+        if stack.lost or stack.mourned:
+            self._bury(now)
+        if stack.idle:
+            self._serve(now)
+        if self.phase == "closed" or self.surplus:
+            self._shed()
         self._grow(now)
         self._post(now)
 
@@ -133,7 +137,9 @@ class Settlement(PoolState[T]):
         return "idle" if self.surplus else None
 
     def _grow(self, now: float) -> None:
-        while self._may_connect(now) and self.wanted > self.connecting:
+        while self.size < self.max_size and self._may_connect(now):
+            if self.wanted <= self.connecting:
+                break
             self.connect(now)
         if now < self.backoff.retry_at < self.due and self.wanted > self.connecting:
             self.due = self.backoff.retry_at
@@ -144,7 +150,7 @@ class Settlement(PoolState[T]):
         stack.barrier = turn if self.phase == "ready" else ALWAYS
         if self.phase in ("draining", "closed") or self.surplus:
             stack.alert = ALWAYS
-        elif head is None or head.nudged or self.watched(now):
+        elif head is None or head.nudged or (self.watcher is not None and self.watched(now)):
             stack.alert = turn
         else:
             stack.alert = ALWAYS
@@ -156,8 +162,7 @@ class Settlement(PoolState[T]):
     def may_add(self) -> bool:
         """Say whether one more connection may be opened now, back-off aside."""
         limit = 1 if self.backoff.down else self.options.max_connecting
-        size = len(self.roster) + len(self.connects)
-        return size < self.max_size and self.connecting < limit
+        return self.size < self.max_size and self.connecting < limit
 
     def _may_connect(self, now: float) -> bool:
         if self.phase not in ("ready", "draining"):
@@ -194,11 +199,9 @@ class Settlement(PoolState[T]):
     def hand_off_from(self, head: Ticket[T]) -> float:
         """Return the time from which a release goes straight to the head waiter."""
         fairness = self.options.fairness
-        if fairness == "strict" or (self.eager and fairness == "eventual"):
-            return ALWAYS
-        if fairness == "barging":
-            return NEVER
-        return max(head.since + self.options.fair_after, self.next_handoff)
+        if fairness == "eventual" and not self.eager:
+            return max(head.since + self.options.fair_after, self.next_handoff)
+        return NEVER if fairness == "barging" else ALWAYS
 
     def grant(self, ticket: Ticket[T], entry: Entry[T], now: float) -> None:
         """Give a ticket an entry: leased, or reserved if it must be checked first."""

@@ -121,7 +121,8 @@ class PoolState(Generic[T]):
     @property
     def surplus(self) -> bool:
         """True while more slots are held than ``resize`` allows."""
-        return self.roster.active + len(self.connects) > self.max_size
+        size = self.size
+        return size > self.max_size and size - len(self.roster.closing) > self.max_size
 
     @property
     def size(self) -> int:

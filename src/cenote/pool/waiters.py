@@ -71,9 +71,7 @@ class WaitQueue(Generic[T]):
     @property
     def head(self) -> Ticket[T] | None:
         """The oldest ticket."""
-        for ticket in self._tickets.values():
-            return ticket
-        return None
+        return next(iter(self._tickets.values()), None)
 
     def number(self, ticket: Ticket[T]) -> None:
         """Fix a ticket's place in the order of arrival."""

@@ -663,7 +663,7 @@ async def test_a_batch_is_answered_while_it_is_sent() -> None:
     request = set_many([(b"k", b"v", 0)] * count, 0, meta=False)
     size = len(request.payload) // count
     async with pairing() as pair:
-        waiting = asyncio.create_task(pair.channel.exchange(request, soon(20)))
+        waiting = asyncio.create_task(pair.channel.exchange(request, soon(120)))
         left = 0
         for _ in range(0, len(request.payload), 1 << 16):
             chunk = min(1 << 16, len(request.payload) - left)

@@ -57,7 +57,7 @@ def test_a_large_batch_on_a_real_server(
     channel = channel_type(sock, 5.0, tcp)
     items = [(b"key%d" % index, b"v", 0) for index in range(100_000)]
     try:
-        assert channel.exchange(set_many(items, 0, meta=meta), soon(20)) == BatchReply()
+        assert channel.exchange(set_many(items, 0, meta=meta), soon(120)) == BatchReply()
         assert channel.clean
     finally:
         channel.close()

@@ -129,11 +129,11 @@ def _assert_no_lost_wake_up(core: Core, now: float) -> None:
         return
     if waiting[0].nudged:
         return  # it is awake, and has the core settle when it comes
-    if core.watcher is None:
-        assert not core.stack.idle, "somebody waits beside an idle connection"
-    else:
+    if core.watcher is not None:
         assert core.watcher in waiting
-        assert core.watcher.again <= now + MOST, "nobody looks whether a connection is idle"
+        assert core.watcher.again <= now + MOST, "nobody looks whether there is something to be had"
+        return  # it comes soon by itself, and has the core settle then
+    assert not core.stack.idle, "somebody waits beside an idle connection"
     if now < core.backoff.retry_at or len(waiting) <= core.connecting + len(core.stack.idle):
         return
     assert not core.may_add(), "somebody waits beside a free slot"

@@ -5,7 +5,8 @@ always take an idle connection first. So a nudge in vain begins a lull, in which
 nobody; instead one waiter, the watcher, looks by itself each time the lull's length has passed.
 Whatever is in vain doubles the length. A nudge or a look that finds a connection idle ends the lull
 at once: newcomers have become fewer. So an idle connection lies unseen beside somebody who waits
-for at most ``MOST`` seconds, and where nobody competes for it for none at all.
+for at most ``MOST`` seconds, and where nobody competes for it for none at all. The same holds for a
+slot that is free once a newcomer has taken what lay idle for the waiter.
 
 A lull also ends by itself, and the next release nudges once to learn anew: where connections are
 held for long nothing is released, and nobody need look.

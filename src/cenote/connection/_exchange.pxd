@@ -8,6 +8,7 @@ from cenote.protocol._speedups cimport ReplyParser, Request
 cdef class Channel:
     cdef object sock
     cdef ReplyParser parser
+    cdef Request asked
     cdef public object address
     cdef public double timeout
     cdef double armed
@@ -22,7 +23,10 @@ cdef class Channel:
     cdef bint shut
 
     cpdef object exchange(self, Request request, double deadline)
+    cpdef int start(self, Request request, double deadline) except -1
+    cpdef object finish(self, double deadline)
     cdef int enter(self) except -1
+    cdef Request resume(self)
     cdef int leave(self) except -1
     cdef object refusal(self, bint in_use)
     cdef bint close_unless_in_use(self) except -1

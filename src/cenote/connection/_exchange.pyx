@@ -18,7 +18,7 @@ import os
 import socket
 
 from cenote.connection import failures
-from cenote.connection.patience import GOODBYE, MOST_POSTED, arm_for, poll_milliseconds
+from cenote.connection.patience import GLANCE, GOODBYE, MOST_POSTED, arm_for, poll_milliseconds
 from cenote.errors import CenoteError, ProtocolError
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -162,6 +162,41 @@ cdef class Channel:
             raise reply
         return reply
 
+    cpdef int start(self, Request request, double deadline) except -1:
+        """Send what the socket takes of a request, and return; `finish` does the rest."""
+        if request is None:
+            raise TypeError("start takes a Request, not None")
+        self.enter()
+        try:
+            self.begin(request.verb, deadline)
+            self.parser.push(request)
+            try:
+                self.sent = self.send_now(request.payload)
+            except OSError as error:
+                raise self.explain(error, request.verb, len(request.payload)) from error
+            self.asked = request
+        finally:
+            self.leave()
+        return 0
+
+    cpdef object finish(self, double deadline):
+        """Send what `start` could not and return the reply."""
+        cdef Request request = self.resume()
+        cdef list replies = []
+        try:
+            deadline = max(monotonic() + <double>GLANCE, deadline)
+            self.send_while_reading(request.payload, deadline, replies)
+            self.drain(deadline, 0, self.parser.waiting() + len(replies) - 1, replies)
+            self.dirty = not self.parser.is_usable
+        except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error:
+            raise self.explain(error, request.verb, len(request.payload)) from error
+        finally:
+            self.leave()
+        reply = replies[len(replies) - 1]
+        if PyExceptionInstance_Check(reply):
+            raise reply
+        return reply
+
     def converse(self, requests, double deadline):
         """Send several requests in one write and return their replies, error replies as values."""
         payload = b"".join([request.payload for request in requests])
@@ -213,6 +248,19 @@ cdef class Channel:
             self.leave()
             raise self.refusal(False)
         return 0
+
+    cdef Request resume(self):
+        """Become the one caller again, to finish what was started; the request."""
+        cdef Request request
+        if not claim(&self.claimed):
+            raise self.refusal(True)
+        request, self.asked = self.asked, None
+        if request is not None and not self.shut and self.born == forks:
+            return request
+        self.leave()
+        if request is None and not self.shut:
+            raise failures.unusable(self.address, failures.IDLE)
+        raise self.refusal(False)
 
     cdef int leave(self) except -1:
         unclaim(&self.claimed)

@@ -23,22 +23,19 @@ from __future__ import annotations
 
 import math
 import os
-import select
 import socket
-import struct
 from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
 from cenote.connection import failures, patience
+from cenote.connection._exchange_stream import CHUNK, NOW, DeadlinePassed, Stream
 from cenote.errors import CenoteError, ProtocolError
-from cenote.protocol import Reply, ReplyParser, Request
+from cenote.protocol import Reply, Request
 from cenote.protocol.plain import More, plain_reply
 
 IMPLEMENTATION: Final = "native"
 
-_CHUNK = 16384
-_NOW = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
 _forks = 0
 
 
@@ -50,11 +47,7 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-class _DeadlinePassed(Exception):
-    """The deadline passed inside a wait."""
-
-
-class Channel:
+class Channel(Stream):
     """Requests and replies over one connected stream socket, one caller at a time.
 
     Not thread-safe, but it says so: a call during another's raises ``LeaseError``. ``close`` and
@@ -66,20 +59,8 @@ class Channel:
     """
 
     __slots__ = (
-        "_armed",
-        "_began",
-        "_closed",
-        "_dirty",
-        "_forks",
-        "_owner",
-        "_parser",
-        "_received",
-        "_sent",
-        "_sock",
-        "_token",
-        "address",
-        "timeout",
-    )
+        "_asked", "_began", "_closed", "_dirty", "_forks", "_owner", "_token", "address", "timeout",
+    )  # fmt: skip
 
     def __init__(
         self, sock: socket.socket, timeout: float, address: object = "an unnamed peer"
@@ -91,18 +72,14 @@ class Channel:
             timeout: Seconds that ``post`` and ``close`` may take where no deadline is given.
             address: The peer, as error texts are to name it.
         """
-        sock.settimeout(None)
-        self._sock = sock
-        self._parser = ReplyParser()
+        super().__init__(sock)
         self._token = [True]
         self._forks = _forks
         self._owner = os.getpid()
         self._dirty = False
         self._closed = False
-        self._armed = math.inf
+        self._asked: Request | None = None
         self._began = 0.0
-        self._sent = 0
-        self._received = 0
         self.timeout = timeout
         self.address = address
 
@@ -165,6 +142,53 @@ class Channel:
                 raise reply
             finally:
                 del reply
+        return reply
+
+    def start(self, request: Request, deadline: float) -> None:
+        """Send what the socket takes of a request, and return; ``finish`` does the rest.
+
+        Until then the connection is dirty: it may be closed, but not used.
+
+        Args:
+            request: What an encoder of ``cenote.protocol`` made.
+            deadline: Absolute; when it has passed, nothing is sent and the connection stays clean.
+
+        Raises: As ``exchange``, for what goes wrong before the reply.
+        """
+        self._enter()
+        try:
+            self._begin((request,), deadline)
+            try:
+                self._sent = self._send(request.payload)
+            except OSError as error:
+                raise self._explain(error, request.verb, len(request.payload)) from error
+            self._asked = request
+        finally:
+            self._leave()
+
+    def finish(self, deadline: float) -> Reply:
+        """Send what ``start`` could not and return the reply.
+
+        A reply that lies ready is returned even if the deadline has passed: it may have come while
+        the caller finished with another connection.
+
+        Raises: As ``exchange``.
+        """
+        request = self._resume()
+        replies: list[Reply] = []
+        try:
+            limit = max(monotonic() + patience.GLANCE, deadline)
+            self._converge(request.payload, limit, replies, posted=self._parser.pending - 1)
+        except (DeadlinePassed, OSError, EOFError, ProtocolError) as error:
+            raise self._explain(error, request.verb, len(request.payload)) from error
+        finally:
+            self._leave()
+        reply = replies[-1]
+        if isinstance(reply, CenoteError):
+            try:
+                raise reply
+            finally:
+                del reply, replies
         return reply
 
     def converse(self, requests: Sequence[Request], deadline: float) -> list[Reply]:
@@ -240,6 +264,20 @@ class Channel:
             self._leave()
             raise self._refusal()
 
+    def _resume(self) -> Request:
+        """Become the one caller again, to finish what was started; the request."""
+        try:
+            self._token.pop()
+        except IndexError:
+            raise self._refusal() from None
+        request, self._asked = self._asked, None
+        if request is not None and not self._closed and self._forks == _forks:
+            return request
+        self._leave()
+        if request is None and not self._closed:
+            raise failures.unusable(self.address, failures.IDLE)
+        raise self._refusal()
+
     def _leave(self) -> None:
         self._token.append(True)
         if self._closed:
@@ -283,9 +321,9 @@ class Channel:
         self._dirty = True
         try:
             try:
-                self._sent = self._sock.send(payload, _NOW)
+                self._sent = self._sock.send(payload, NOW)
                 if self._sent == len(payload):
-                    data = self._sock.recv(_CHUNK)
+                    data = self._sock.recv(CHUNK)
             except BlockingIOError:  # the socket is full, or its timeout struck too early
                 self._armed = math.inf
             if data:
@@ -296,7 +334,7 @@ class Channel:
             self._parser.expect(request)
             replies = [] if data is None else self._parse(data)
             self._converge(payload, deadline, replies)
-        except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error:
+        except (DeadlinePassed, OSError, EOFError, ProtocolError) as error:
             raise self._explain(error, request.verb, len(payload)) from error
         return replies[-1]
 
@@ -304,21 +342,24 @@ class Channel:
         self, requests: Sequence[Request], payload: bytes, deadline: float, leave: int
     ) -> list[Reply]:
         """Send, then read until at most ``leave`` replies are outstanding; all replies read."""
+        posted = self._parser.pending
+        replies: list[Reply] = []
+        self._begin(requests, deadline)
+        try:
+            self._sent = self._send(payload)
+            self._converge(payload, deadline, replies, leave, posted)
+        except (DeadlinePassed, OSError, EOFError, ProtocolError) as error:
+            raise self._explain(error, requests[0].verb, len(payload)) from error
+        return replies
+
+    def _begin(self, requests: Sequence[Request], deadline: float) -> None:
         self._began = monotonic()
         if not self._began < deadline:
             raise failures.too_late(self.address, requests[0].verb)
         self._sent = self._received = 0
         self._dirty = True
-        posted = self._parser.pending
-        replies: list[Reply] = []
         for request in requests:
             self._parser.expect(request)
-        try:
-            self._sent = self._send(payload)
-            self._converge(payload, deadline, replies, leave, posted)
-        except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error:
-            raise self._explain(error, requests[0].verb, len(payload)) from error
-        return replies
 
     def _converge(
         self,
@@ -336,97 +377,13 @@ class Channel:
             replies += self._receive(deadline)
         self._dirty = not self._parser.usable
 
-    def _send(self, payload: bytes | memoryview) -> int:
-        """Send what the socket takes at once; how much that was."""
-        try:
-            return self._sock.send(payload, _NOW)
-        except BlockingIOError:
-            return 0
-
-    def _send_while_reading(self, payload: bytes, deadline: float) -> list[Reply]:
-        """Send what has not been sent; the replies that came meanwhile."""
-        replies: list[Reply] = []
-        while self._sent < len(payload):
-            ready = self._await(select.POLLIN | select.POLLOUT, deadline - monotonic())
-            if ready & ~select.POLLOUT:
-                replies += self._take(_NOW) or ()
-            if ready & select.POLLOUT:
-                self._sent += self._send(memoryview(payload)[self._sent :])
-        return replies
-
-    def _receive(self, deadline: float) -> list[Reply]:
-        """Wait for bytes; the replies they complete."""
-        while True:
-            rest = deadline - monotonic()
-            if rest < patience.PRECISE:
-                self._await(select.POLLIN, rest)
-                replies = self._take(_NOW)
-            else:
-                if patience.too_patient(self._armed, rest):
-                    self._arm(patience.arm_for(rest))
-                replies = self._take(0)
-            if replies is not None:
-                return replies
-            self._armed = math.inf  # struck too early: set it to what is left
-
-    def _take(self, flags: int) -> list[Reply] | None:
-        """One ``recv``: of a reply that has begun straight to where the parser wants the rest.
-
-        Returns:
-            The replies it completed, None if there were no bytes.
-        """
-        try:
-            return self._take_rest(flags) if self._parser.started else self._take_new(flags)
-        except BlockingIOError:
-            return None
-
-    def _take_new(self, flags: int) -> list[Reply]:
-        return self._parse(self._sock.recv(_CHUNK, flags))
-
-    def _parse(self, data: bytes) -> list[Reply]:
-        if not data:
-            raise EOFError(failures.END_OF_FILE)
-        self._received += len(data)
-        return self._parser.feed(data)
-
-    def _take_rest(self, flags: int) -> list[Reply]:
-        with self._parser.get_buffer(_CHUNK) as room:
-            count = self._sock.recv_into(room, 0, flags)
-        if not count:
-            raise EOFError(failures.END_OF_FILE)
-        self._received += count
-        return self._parser.buffer_updated(count)
-
-    def _await(self, events: int, rest: float) -> int:
-        """Wait exactly ``rest`` seconds for the socket to be ready; for what it is."""
-        poller = select.poll()
-        poller.register(self._sock, events)
-        ready = poller.poll(patience.poll_milliseconds(rest)) if rest > 0 else []
-        if not ready:
-            raise _DeadlinePassed
-        return ready[0][1]
-
-    def _arm(self, seconds: float) -> None:
-        micros, whole = math.modf(seconds)
-        timeval = struct.pack("@ll", int(whole), int(micros * 1e6))
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-        self._armed = seconds
-
-    def _peer_is_silent(self) -> bool:
-        try:
-            while self._take(_NOW) is not None:
-                pass
-        except (OSError, EOFError, ProtocolError):
-            return False
-        return self._parser.usable
-
     def _await_fences(self, deadline: float) -> None:
         self._enter()
         try:
             self._dirty = True
             while self._parser.pending and self._parser.usable:
                 self._receive(deadline)
-        except (_DeadlinePassed, OSError, EOFError, ProtocolError):
+        except (DeadlinePassed, OSError, EOFError, ProtocolError):
             return  # it is being closed: nothing is lost but the news
         finally:
             self._leave()
@@ -435,7 +392,7 @@ class Channel:
         progress = failures.Progress(
             self.address, verb, size, self._sent, self._received, monotonic() - self._began
         )
-        if isinstance(error, _DeadlinePassed):
+        if isinstance(error, DeadlinePassed):
             return failures.timed_out(progress)
         if isinstance(error, ProtocolError):
             return failures.broken(progress, error)

@@ -130,5 +130,6 @@ def closed_by(cause: str) -> str:
 
 CLOSED = "is closed"
 DIRTY = "was left in the middle of an exchange and must be closed"
+IDLE = "has no request under way that could be finished"
 FOREIGN = "belongs to the parent process and can not be used after fork()"
 END_OF_FILE = "the peer closed it"

@@ -31,6 +31,9 @@ GOODBYE = 0.1
 """Seconds that ``close`` waits at most for the fences of quiet requests, so that closing does not
 cut off what was posted."""
 
+GLANCE = 0.001
+"""Seconds for a reply to a request that was started, when the deadline has passed meanwhile."""
+
 
 def arm_for(rest: float) -> float:
     """The socket timeout to set, in seconds, when ``rest`` seconds are left (more than PRECISE)."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cenote.client.aio import AsyncClient
 from cenote.client.outcome import ClientStats, Item
+from cenote.client.routed import Key
 from cenote.client.sync import Client
 from cenote.client.values import Serde
 from cenote.cluster.router import Router
@@ -26,6 +27,7 @@ from cenote.errors import (
     NotSerializable,
     OperationTimeout,
     OutOfMemory,
+    PartialFailure,
     PoolClosed,
     PoolError,
     PoolSaturated,
@@ -72,6 +74,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidKey",
     "Item",
+    "Key",
     "LeaseError",
     "LocalServerError",
     "NoNodesAvailable",
@@ -80,6 +83,7 @@ __all__ = [
     "Observer",
     "OperationTimeout",
     "OutOfMemory",
+    "PartialFailure",
     "Pool",
     "PoolClosed",
     "PoolError",

@@ -11,6 +11,12 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+
 
 class CenoteError(Exception):
     """The root of every error raised by cenote."""
@@ -93,6 +99,26 @@ class WrongLoop(PoolError, RuntimeError):
 
 class NoNodesAvailable(CenoteError, ConnectionError):
     """There is no server to ask about a key."""
+
+
+class PartialFailure(CenoteError, ConnectionError):
+    """Of the servers that a command about many keys went to, some could not be asked.
+
+    Attributes:
+        answered: What the command returns for the keys of the servers that answered.
+        failures: The error of every other key.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        answered: object = None,
+        failures: Mapping[Any, CenoteError] = _NOTHING,
+    ) -> None:
+        super().__init__(message)
+        self.answered = answered
+        self.failures = dict(failures)
 
 
 # The conversation with a server.

@@ -10,6 +10,8 @@ import pytest
 from cenote.client.aio import AsyncClient
 from cenote.client.options import DEFAULTS, OPTION_NAMES, ClientOptions, with_url_options
 from cenote.client.sync import Client
+from cenote.cluster.server import Server
+from cenote.connection import TCPAddress
 from cenote.errors import ConfigurationError
 from cenote.pool import PoolOptions
 
@@ -156,7 +158,42 @@ def test_what_a_url_says_takes_precedence(kind):
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-@pytest.mark.parametrize("servers", ["memcached://a,b", ["a", "b"]])
-def test_several_servers_are_refused_in_this_version(kind, servers):
-    with pytest.raises(ConfigurationError, match="not supported in this version"):
+@pytest.mark.parametrize(
+    "servers",
+    [
+        "memcached://a,b:11212",
+        ["a", "b:11212"],
+        [Server.at("a"), "memcached://b:11212?max_size=2"],
+        (TCPAddress("a", 11211), TCPAddress("b", 11212)),
+    ],
+)
+def test_several_servers_are_named_in_any_way(kind, servers):
+    assert list(kind(servers).nodes()) == ["a:11211", "b:11212"]
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("servers", ["memcached://a,b,a", ["a", "a:11211"], ["local://"] * 2])
+def test_a_server_is_named_once(kind, servers):
+    with pytest.raises(ConfigurationError, match=r"two servers are named '(a:11211|local)'"):
         kind(servers)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_an_unknown_hashing_lists_the_legal_ones(kind):
+    for servers in ("memcached://a,b?hashing=consistent", "memcached://a?hashing=consistent"):
+        with pytest.raises(
+            ConfigurationError, match="'consistent' is not known: 'rendezvous', 'mod"
+        ):
+            kind(servers)
+    with pytest.raises(ConfigurationError, match="7 is not known"):
+        kind("a", hashing=7)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_weights_that_a_hashing_can_not_count_with_are_refused(kind):
+    servers = [Server.at("a", 1), Server.at("b", 1.5)]
+    with pytest.raises(ConfigurationError, match="whole numbers"):
+        kind(servers, hashing="ketama")
+    with pytest.raises(ConfigurationError, match="no weights"):
+        kind(servers, hashing="pymemcache")
+    assert len(kind(servers).nodes()) == 2

@@ -119,7 +119,6 @@ def test_the_twins_place_alike(both, keys, skip) -> None:
         placer.skip = skip
     ours, pure = both
     assert [ours.place(key) for key in keys] == [pure.place(key) for key in keys]
-    assert [ours.locate(key) for key in keys] == [pure.locate(key) for key in keys]
     assert ours.spread(keys) == pure.spread(keys)
     assert ours.count == pure.count
 
@@ -275,7 +274,6 @@ def test_a_prefix_is_hashed_where_the_peer_hashes_it(hashing, hashes_it: bool) -
     assert counted != left_out
     got = [prefixed.place(b"app:" + wire) for wire in WIRES]
     assert got == (counted if hashes_it else left_out)
-    assert [prefixed.locate(wire) for wire in WIRES] == left_out
 
 
 @each_scheme

@@ -10,18 +10,22 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 from cenote import protocol
 from cenote.client.hot_path import AsyncHot, KeyEncoder
-from cenote.client.keys import Key
+from cenote.client.keys import AnyKey
 from cenote.client.options import ClientOptions, check_observer
 from cenote.client.outcome import OUTAGES, ClientStats
+from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import LEASE, serde_for
 from cenote.cluster import Server
 from cenote.cluster.aio import AsyncCluster
+from cenote.cluster.starting_aio import AsyncStarting
 from cenote.errors import UnknownFlagsWarning, UnreadableValue, ValueTooLarge
+from cenote.node.aio import AsyncNode
 from cenote.pool import Observer
 from cenote.protocol import MetaReply, Request
 from cenote.runtime.aio import Exchange, sleep
@@ -40,7 +44,12 @@ class AsyncBase(AsyncHot):
         self._serde = serde_for(options.serde)
         self._raises = options.on_error == "raise"
         self._cluster = AsyncCluster(
-            servers, protocol=options.protocol, options=options.pool, observer=observer
+            servers,
+            protocol=options.protocol,
+            options=options.pool,
+            hashing=options.hashing,
+            prefix_size=len(keys.prefix),
+            observer=observer,
         )
         self._strict: Exchange = self._cluster.request
         self._outages = 0
@@ -91,11 +100,32 @@ class AsyncBase(AsyncHot):
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
+    # The way to the server that owns a key. Most commands need not ask: `_request` finds it by the
+    # request's key, unless the key has a route.
+
+    def _way(self, key: AnyKey, wire: bytes) -> AsyncNode | AsyncStarting:
+        return self._cluster.way(self._encoder.route(key) if isinstance(key, Key) else wire)
+
+    def _strict_at(self, key: AnyKey) -> Exchange:
+        """Return what sends requests about a key; outages are raised."""
+        if not isinstance(key, Key):
+            return self._strict
+        return self._cluster.way(self._encoder.route(key)).request
+
+    def _at(self, key: AnyKey) -> Exchange:
+        """Return what sends requests about a key; outages are met as the client is told to."""
+        if not isinstance(key, Key):
+            return self._request
+        strict = self._strict_at(key)
+        return strict if self._raises else partial(self._forgiving, strict=strict)
+
     # Outages.
 
-    async def _forgiving(self, request: Request, deadline: float) -> object:
+    async def _forgiving(
+        self, request: Request, deadline: float, strict: Exchange | None = None
+    ) -> object:
         try:
-            return await self._strict(request, deadline)
+            return await (strict or self._strict)(request, deadline)
         except OUTAGES as error:
             self._tolerate(error)
         await sleep(0)  # whoever asks again and again lets those run who mend the connection
@@ -110,13 +140,13 @@ class AsyncBase(AsyncHot):
             raise error
         self._outages += 1
 
-    async def _speaks_meta(self, deadline: float) -> bool:
-        """Tell whether the server knows the meta commands; an outage counts as no.
+    async def _speaks_meta(self, key: AnyKey, wire: bytes, deadline: float) -> bool:
+        """Tell whether the server of a key knows the meta commands; an outage counts as no.
 
         If it is forgiven, the request that follows is the one to count it.
         """
         try:
-            return (await self._cluster.traits(deadline)).meta
+            return (await self._way(key, wire).traits(deadline)).meta
         except OUTAGES:
             if self._raises:
                 raise
@@ -127,18 +157,19 @@ class AsyncBase(AsyncHot):
     def _exptime(self, ttl: Ttl) -> int:
         return exptime(ttl, time.time)
 
-    def _skip(self, error: UnreadableValue, flags: int, key: Key) -> None:
+    def _skip(self, error: UnreadableValue, flags: int, key: AnyKey) -> None:
         """Count a value that can not be read, and say so; a lease is merely no value yet."""
         if flags == LEASE:
             return
         self._unreadable += 1
         warnings.warn(f"{key!r}: {error}; read as a miss", UnknownFlagsWarning, stacklevel=3)
 
-    async def _is_lease(self, wire: bytes, deadline: float) -> bool:
+    async def _is_lease(self, key: AnyKey, wire: bytes, deadline: float) -> bool:
         """Tell whether an empty item is somebody's lease (see ``get_or_compute``), not a value."""
-        if not await self._speaks_meta(deadline):
+        if not await self._speaks_meta(key, wire, deadline):
             return False
-        reply: MetaReply | None = await self._request(protocol.meta_get(wire, b"s"), deadline)
+        request = protocol.meta_get(wire, b"s")
+        reply: MetaReply | None = await self._at(key)(request, deadline)
         if reply is None or reply.status == "EN":
             return True
         return "Z" in reply.flags or "W" in reply.flags

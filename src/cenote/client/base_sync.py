@@ -11,18 +11,22 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 from cenote import protocol
 from cenote.client.hot_path import Hot, KeyEncoder
-from cenote.client.keys import Key
+from cenote.client.keys import AnyKey
 from cenote.client.options import ClientOptions, check_observer
 from cenote.client.outcome import OUTAGES, ClientStats
+from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import LEASE, serde_for
 from cenote.cluster import Server
 from cenote.cluster.sync import Cluster
+from cenote.cluster.starting_sync import Starting
 from cenote.errors import UnknownFlagsWarning, UnreadableValue, ValueTooLarge
+from cenote.node.sync import Node
 from cenote.pool import Observer
 from cenote.protocol import MetaReply, Request
 from cenote.runtime.sync import Exchange, sleep
@@ -41,7 +45,12 @@ class Base(Hot):
         self._serde = serde_for(options.serde)
         self._raises = options.on_error == "raise"
         self._cluster = Cluster(
-            servers, protocol=options.protocol, options=options.pool, observer=observer
+            servers,
+            protocol=options.protocol,
+            options=options.pool,
+            hashing=options.hashing,
+            prefix_size=len(keys.prefix),
+            observer=observer,
         )
         self._strict: Exchange = self._cluster.request
         self._outages = 0
@@ -92,11 +101,32 @@ class Base(Hot):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    # The way to the server that owns a key. Most commands need not ask: `_request` finds it by the
+    # request's key, unless the key has a route.
+
+    def _way(self, key: AnyKey, wire: bytes) -> Node | Starting:
+        return self._cluster.way(self._encoder.route(key) if isinstance(key, Key) else wire)
+
+    def _strict_at(self, key: AnyKey) -> Exchange:
+        """Return what sends requests about a key; outages are raised."""
+        if not isinstance(key, Key):
+            return self._strict
+        return self._cluster.way(self._encoder.route(key)).request
+
+    def _at(self, key: AnyKey) -> Exchange:
+        """Return what sends requests about a key; outages are met as the client is told to."""
+        if not isinstance(key, Key):
+            return self._request
+        strict = self._strict_at(key)
+        return strict if self._raises else partial(self._forgiving, strict=strict)
+
     # Outages.
 
-    def _forgiving(self, request: Request, deadline: float) -> object:
+    def _forgiving(
+        self, request: Request, deadline: float, strict: Exchange | None = None
+    ) -> object:
         try:
-            return self._strict(request, deadline)
+            return (strict or self._strict)(request, deadline)
         except OUTAGES as error:
             self._tolerate(error)
         sleep(0)  # whoever asks again and again lets those run who mend the connection
@@ -111,13 +141,13 @@ class Base(Hot):
             raise error
         self._outages += 1
 
-    def _speaks_meta(self, deadline: float) -> bool:
-        """Tell whether the server knows the meta commands; an outage counts as no.
+    def _speaks_meta(self, key: AnyKey, wire: bytes, deadline: float) -> bool:
+        """Tell whether the server of a key knows the meta commands; an outage counts as no.
 
         If it is forgiven, the request that follows is the one to count it.
         """
         try:
-            return (self._cluster.traits(deadline)).meta
+            return (self._way(key, wire).traits(deadline)).meta
         except OUTAGES:
             if self._raises:
                 raise
@@ -128,18 +158,19 @@ class Base(Hot):
     def _exptime(self, ttl: Ttl) -> int:
         return exptime(ttl, time.time)
 
-    def _skip(self, error: UnreadableValue, flags: int, key: Key) -> None:
+    def _skip(self, error: UnreadableValue, flags: int, key: AnyKey) -> None:
         """Count a value that can not be read, and say so; a lease is merely no value yet."""
         if flags == LEASE:
             return
         self._unreadable += 1
         warnings.warn(f"{key!r}: {error}; read as a miss", UnknownFlagsWarning, stacklevel=3)
 
-    def _is_lease(self, wire: bytes, deadline: float) -> bool:
+    def _is_lease(self, key: AnyKey, wire: bytes, deadline: float) -> bool:
         """Tell whether an empty item is somebody's lease (see ``get_or_compute``), not a value."""
-        if not self._speaks_meta(deadline):
+        if not self._speaks_meta(key, wire, deadline):
             return False
-        reply: MetaReply | None = self._request(protocol.meta_get(wire, b"s"), deadline)
+        request = protocol.meta_get(wire, b"s")
+        reply: MetaReply | None = self._at(key)(request, deadline)
         if reply is None or reply.status == "EN":
             return True
         return "Z" in reply.flags or "W" in reply.flags

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from random import Random
 
-    from cenote.client.keys import Key
+    from cenote.client.keys import AnyKey
     from cenote.protocol import MetaReply, RawItem
 
 Step: TypeAlias = Literal["serve", "compute", "wait", "take", "replace", "prove"]
@@ -230,8 +230,8 @@ def pauses(rng: Random) -> Iterator[float]:
 
 
 def key_maker(
-    key: str | Callable[..., Key],
-) -> Callable[[Callable[..., object]], Callable[..., Key]]:
+    key: str | Callable[..., AnyKey],
+) -> Callable[[Callable[..., object]], Callable[..., AnyKey]]:
     """Return what gives a function its key: for a function, the maker of a call's key.
 
     Args:
@@ -249,7 +249,7 @@ def key_maker(
     return lambda function: key if callable(key) else _templated(key, function)
 
 
-def _templated(template: str, function: Callable[..., object]) -> Callable[..., Key]:
+def _templated(template: str, function: Callable[..., object]) -> Callable[..., AnyKey]:
     signature = inspect.signature(function)
     named = set(_names_in(template))
     unknown = ", ".join(repr(name) for name in sorted(named - set(signature.parameters)))
@@ -259,7 +259,7 @@ def _templated(template: str, function: Callable[..., object]) -> Callable[..., 
             f"{function!r} are: {', '.join(signature.parameters) or 'none'}"
         )
 
-    def key_of(*args: Any, **kwargs: Any) -> Key:
+    def key_of(*args: Any, **kwargs: Any) -> AnyKey:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return template.format_map(bound.arguments)

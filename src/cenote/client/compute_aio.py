@@ -26,7 +26,7 @@ from cenote.client.compute import (
     pauses,
     terms_of,
 )
-from cenote.client.keys import Key
+from cenote.client.keys import AnyKey
 from cenote.client.leases_aio import AsyncClassicLeases, AsyncMetaLeases
 from cenote.client.outcome import OUTAGES
 from cenote.client.ttl import Ttl
@@ -74,7 +74,7 @@ class AsyncComputing(AsyncBase):
     @overload
     async def get_or_compute(
         self,
-        key: Key,
+        key: AnyKey,
         compute: Callable[[], Pending[T]],
         ttl: Ttl,
         *,
@@ -86,7 +86,7 @@ class AsyncComputing(AsyncBase):
     @overload
     async def get_or_compute(
         self,
-        key: Key,
+        key: AnyKey,
         compute: Callable[[], T],
         ttl: Ttl,
         *,
@@ -97,7 +97,7 @@ class AsyncComputing(AsyncBase):
 
     async def get_or_compute(
         self,
-        key: Key,
+        key: AnyKey,
         compute: Compute,
         ttl: Ttl,
         *,
@@ -179,7 +179,7 @@ class AsyncComputing(AsyncBase):
         self,
         ttl: Ttl,
         *,
-        key: str | Callable[..., Key],
+        key: str | Callable[..., AnyKey],
         stale_for: float | timedelta = 0,
         lease_ttl: float | timedelta = LEASE_TTL,
         wait: float | timedelta | None = None,
@@ -207,22 +207,22 @@ class AsyncComputing(AsyncBase):
         terms_of(ttl, stale_for, lease_ttl, time.time)
         limit_of(wait, 0)
 
-        async def look_up(name: Key, compute: Compute) -> object:
+        async def look_up(name: AnyKey, compute: Compute) -> object:
             return await self.get_or_compute(
                 name, compute, ttl, stale_for=stale_for, lease_ttl=lease_ttl, wait=wait
             )
 
         return cached_by(look_up, key_maker(key))
 
-    async def _found(self, wire: bytes, key: Key) -> tuple[bool, object]:
+    async def _found(self, wire: bytes, key: AnyKey) -> tuple[bool, object]:
         """Read a value as ``get`` does: the short way of a hit."""
         deadline = monotonic() + self._timeout
-        item: RawItem | None = await self._strict(protocol.get(wire), deadline)
+        item: RawItem | None = await self._strict_at(key)(protocol.get(wire), deadline)
         if item is None or not (item[0] or item[1]):
             return False, None
         return self._reader(key)(item[0], item[1])
 
-    def _reader(self, key: Key) -> Read:
+    def _reader(self, key: AnyKey) -> Read:
         def read(data: bytes, flags: int) -> tuple[bool, object]:
             try:
                 return True, self._loads(data, flags)
@@ -233,14 +233,15 @@ class AsyncComputing(AsyncBase):
         return read
 
     async def _leases(
-        self, wire: bytes, key: Key, terms: Terms
+        self, wire: bytes, key: AnyKey, terms: Terms
     ) -> AsyncMetaLeases | AsyncClassicLeases:
-        traits = await self._cluster.traits(monotonic() + self._timeout)
+        way = self._way(key, wire)
+        traits = await way.traits(monotonic() + self._timeout)
         kind = AsyncMetaLeases if traits.meta else AsyncClassicLeases
-        return kind(self._strict, self._reader(key), wire, terms)
+        return kind(way.request, self._reader(key), wire, terms)
 
     async def _turn(
-        self, leases: AsyncMetaLeases | AsyncClassicLeases, key: Key, limit: float
+        self, leases: AsyncMetaLeases | AsyncClassicLeases, key: AnyKey, limit: float
     ) -> Look:
         """Look until there is a value to serve or a lease to compute under."""
         end = monotonic() + limit

@@ -27,7 +27,7 @@ from cenote.client.compute import (
     pauses,
     terms_of,
 )
-from cenote.client.keys import Key
+from cenote.client.keys import AnyKey
 from cenote.client.leases_sync import ClassicLeases, MetaLeases
 from cenote.client.outcome import OUTAGES
 from cenote.client.ttl import Ttl
@@ -75,7 +75,7 @@ class Computing(Base):
     @overload
     def get_or_compute(
         self,
-        key: Key,
+        key: AnyKey,
         compute: Callable[[], Pending[T]],
         ttl: Ttl,
         *,
@@ -87,7 +87,7 @@ class Computing(Base):
     @overload
     def get_or_compute(
         self,
-        key: Key,
+        key: AnyKey,
         compute: Callable[[], T],
         ttl: Ttl,
         *,
@@ -98,7 +98,7 @@ class Computing(Base):
 
     def get_or_compute(
         self,
-        key: Key,
+        key: AnyKey,
         compute: Compute,
         ttl: Ttl,
         *,
@@ -180,7 +180,7 @@ class Computing(Base):
         self,
         ttl: Ttl,
         *,
-        key: str | Callable[..., Key],
+        key: str | Callable[..., AnyKey],
         stale_for: float | timedelta = 0,
         lease_ttl: float | timedelta = LEASE_TTL,
         wait: float | timedelta | None = None,
@@ -208,22 +208,22 @@ class Computing(Base):
         terms_of(ttl, stale_for, lease_ttl, time.time)
         limit_of(wait, 0)
 
-        def look_up(name: Key, compute: Compute) -> object:
+        def look_up(name: AnyKey, compute: Compute) -> object:
             return self.get_or_compute(
                 name, compute, ttl, stale_for=stale_for, lease_ttl=lease_ttl, wait=wait
             )
 
         return cached_by(look_up, key_maker(key))
 
-    def _found(self, wire: bytes, key: Key) -> tuple[bool, object]:
+    def _found(self, wire: bytes, key: AnyKey) -> tuple[bool, object]:
         """Read a value as ``get`` does: the short way of a hit."""
         deadline = monotonic() + self._timeout
-        item: RawItem | None = self._strict(protocol.get(wire), deadline)
+        item: RawItem | None = self._strict_at(key)(protocol.get(wire), deadline)
         if item is None or not (item[0] or item[1]):
             return False, None
         return self._reader(key)(item[0], item[1])
 
-    def _reader(self, key: Key) -> Read:
+    def _reader(self, key: AnyKey) -> Read:
         def read(data: bytes, flags: int) -> tuple[bool, object]:
             try:
                 return True, self._loads(data, flags)
@@ -233,12 +233,13 @@ class Computing(Base):
 
         return read
 
-    def _leases(self, wire: bytes, key: Key, terms: Terms) -> MetaLeases | ClassicLeases:
-        traits = self._cluster.traits(monotonic() + self._timeout)
+    def _leases(self, wire: bytes, key: AnyKey, terms: Terms) -> MetaLeases | ClassicLeases:
+        way = self._way(key, wire)
+        traits = way.traits(monotonic() + self._timeout)
         kind = MetaLeases if traits.meta else ClassicLeases
-        return kind(self._strict, self._reader(key), wire, terms)
+        return kind(way.request, self._reader(key), wire, terms)
 
-    def _turn(self, leases: MetaLeases | ClassicLeases, key: Key, limit: float) -> Look:
+    def _turn(self, leases: MetaLeases | ClassicLeases, key: AnyKey, limit: float) -> Look:
         """Look until there is a value to serve or a lease to compute under."""
         end = monotonic() + limit
         for pause in pauses(random.Random()):

@@ -11,21 +11,21 @@ from collections.abc import Callable
 
 from cenote import protocol
 from cenote.client.base_aio import AsyncBase
-from cenote.client.keys import Key
+from cenote.client.keys import AnyKey
 from cenote.client.numbers import checked_u64
 from cenote.client.outcome import OUTAGES
 from cenote.client.ttl import Ttl
 from cenote.client.values import counter
 from cenote.errors import InvalidArgument
 from cenote.protocol import STORED, Request
-from cenote.runtime.aio import monotonic
+from cenote.runtime.aio import Exchange, monotonic
 
 
 class AsyncCounting(AsyncBase):
     """The commands that count."""
 
     async def incr(
-        self, key: Key, delta: int = 1, *, initial: int | None = None, ttl: Ttl = None
+        self, key: AnyKey, delta: int = 1, *, initial: int | None = None, ttl: Ttl = None
     ) -> int | None:
         """Add to a number on the server, atomically; over 2**64 - 1 it starts again from 0.
 
@@ -51,7 +51,7 @@ class AsyncCounting(AsyncBase):
         return await self._count(protocol.incr, ", or decr to count down", key, delta, initial, ttl)
 
     async def decr(
-        self, key: Key, delta: int = 1, *, initial: int | None = None, ttl: Ttl = None
+        self, key: AnyKey, delta: int = 1, *, initial: int | None = None, ttl: Ttl = None
     ) -> int | None:
         """Subtract from a number on the server, atomically, down to 0; otherwise as ``incr``."""
         return await self._count(protocol.decr, ", or incr to count up", key, delta, initial, ttl)
@@ -60,7 +60,7 @@ class AsyncCounting(AsyncBase):
         self,
         encode: Callable[[bytes, int], Request],
         instead: str,
-        key: Key,
+        key: AnyKey,
         delta: int,
         initial: int | None,
         ttl: Ttl,
@@ -70,23 +70,24 @@ class AsyncCounting(AsyncBase):
         if initial is None:
             if ttl is not None:
                 raise InvalidArgument("ttl is for a counter made with initial: use touch otherwise")
-            number: int | None = await self._request(request, deadline)
+            number: int | None = await self._at(key)(request, deadline)
             return number
         data, flags = counter(self._serde, checked_u64(initial, "initial"))
         create = protocol.store("add", self._wire(key), data, flags, self._exptime(ttl))
         try:
-            return await self._count_or_create(request, create, initial, deadline)
+            exchange = self._strict_at(key)
+            return await self._count_or_create(exchange, request, create, initial, deadline)
         except OUTAGES as error:
             self._tolerate(error)
             return None
 
     async def _count_or_create(
-        self, count: Request, create: Request, initial: int, deadline: float
+        self, exchange: Exchange, count: Request, create: Request, initial: int, deadline: float
     ) -> int:
         """Count, or create; again if the key comes and goes in between, until the deadline."""
         while True:
-            number: int | None = await self._strict(count, deadline)
+            number: int | None = await exchange(count, deadline)
             if number is not None:
                 return number
-            if await self._strict(create, deadline) is STORED:
+            if await exchange(create, deadline) is STORED:
                 return initial

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import BYTES, Serde, verbatim_flags
 from cenote.protocol import STORED, RawItem
@@ -41,7 +42,7 @@ class AsyncHot:
         self._timeout = timeout
         self._request = request
 
-    async def get(self, key: keys.Key, default: object = None) -> object:
+    async def get(self, key: keys.AnyKey, default: object = None) -> object:
         """Return the value of ``key``, or ``default`` if there is none.
 
         Raises:
@@ -50,7 +51,8 @@ class AsyncHot:
         """
         deadline = monotonic() + self._timeout
         wire = self._encoder.wire(key)
-        item = await self._request(get_request(wire), deadline)
+        exchange = self._request if type(key) is not Key else self._at(key)
+        item = await exchange(get_request(wire), deadline)
         if item is None:
             return default
         if item[0] and item[1] == self._verbatim:
@@ -58,7 +60,7 @@ class AsyncHot:
         return await self._read(item, key, wire, deadline, default)
 
     async def set(
-        self, key: keys.Key, value: object, ttl: Ttl = None, *, noreply: bool = False
+        self, key: keys.AnyKey, value: object, ttl: Ttl = None, *, noreply: bool = False
     ) -> bool:
         """Store a value.
 
@@ -88,14 +90,18 @@ class AsyncHot:
             data, flags = self._dumps(value)
         expiry = 0 if ttl is None else exptime(ttl, time.time)
         request = store_request("set", self._encoder.wire(key), data, flags, expiry)
-        return await self._request(request, deadline) is STORED
+        exchange = self._request if type(key) is not Key else self._at(key)
+        return await exchange(request, deadline) is STORED
+
+    def _at(self, key: Key) -> Exchange:
+        raise NotImplementedError
 
     async def _read(
-        self, item: RawItem, key: keys.Key, wire: bytes, deadline: float, default: object
+        self, item: RawItem, key: keys.AnyKey, wire: bytes, deadline: float, default: object
     ) -> object:
         raise NotImplementedError
 
     async def _store(
-        self, verb: str, key: keys.Key, value: object, ttl: Ttl, noreply: bool
+        self, verb: str, key: keys.AnyKey, value: object, ttl: Ttl, noreply: bool
     ) -> bool:
         raise NotImplementedError

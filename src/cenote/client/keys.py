@@ -17,13 +17,14 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
+from cenote.client.routed import Key
 from cenote.errors import ConfigurationError, InvalidArgument, InvalidKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Key: TypeAlias = str | bytes
-AnyKey = TypeVar("AnyKey", bound=Key)
+AnyKey: TypeAlias = str | bytes | Key
+K = TypeVar("K", bound=AnyKey)
 LongKeys: TypeAlias = Literal["raise", "hash"]
 
 MAX_KEY_BYTES = 250
@@ -50,12 +51,17 @@ class KeyEncoder:
 
     __slots__ = ("_hash_long", "_prefix", "_room")
 
-    def __init__(self, prefix: Key = "", long_keys: LongKeys = "raise") -> None:
+    @property
+    def prefix(self) -> bytes:
+        """What is put before every key."""
+        return self._prefix
+
+    def __init__(self, prefix: str | bytes = "", long_keys: LongKeys = "raise") -> None:
         self._prefix = _checked_prefix(prefix)
         self._room = MAX_KEY_BYTES - len(self._prefix)
         self._hash_long = long_keys == "hash"
 
-    def wire(self, key: Key) -> bytes:
+    def wire(self, key: AnyKey) -> bytes:
         """Return the wire key.
 
         Raises:
@@ -70,7 +76,7 @@ class KeyEncoder:
                 return self._prefix + encoded if self._prefix else encoded
         return self._carefully(key)
 
-    def wires(self, keys: Sequence[Key]) -> list[bytes]:
+    def wires(self, keys: Sequence[AnyKey]) -> list[bytes]:
         """Return the wire keys of ``keys``, in the same order.
 
         Raises:
@@ -92,7 +98,11 @@ class KeyEncoder:
         prefix = self._prefix
         return [prefix + wire for wire in wires] if prefix else wires
 
-    def _carefully(self, key: Key) -> bytes:
+    def route(self, key: Key) -> bytes:
+        """Return what places a key that has a route: what a plain key of that text would be."""
+        return self._prefix + key.path
+
+    def _carefully(self, key: AnyKey) -> bytes:
         encoded = _utf8(key)
         if not encoded:
             raise InvalidKey("the key is empty: memcached carries keys of 1 to 250 bytes")
@@ -108,7 +118,7 @@ class KeyEncoder:
             return self._prefix + _DIGEST_MARK + sha256(encoded).hexdigest().encode()
         raise InvalidKey(self._too_long(key, len(encoded)))
 
-    def _too_long(self, key: Key, size: int) -> str:
+    def _too_long(self, key: AnyKey, size: int) -> str:
         prefix = f" and its prefix {len(self._prefix)}" if self._prefix else ""
         return (
             f"the key {_shown(key)} is {size} bytes{prefix}, memcached carries {MAX_KEY_BYTES}: "
@@ -116,7 +126,7 @@ class KeyEncoder:
         )
 
 
-def mapped(values: Mapping[AnyKey, object]) -> list[AnyKey]:
+def mapped(values: Mapping[K, object]) -> list[K]:
     """Return the keys of a mapping from keys to values as a list.
 
     Raises:
@@ -129,34 +139,36 @@ def mapped(values: Mapping[AnyKey, object]) -> list[AnyKey]:
     return list(values)
 
 
-def listed(keys: Iterable[AnyKey]) -> list[AnyKey]:
+def listed(keys: Iterable[K]) -> list[K]:
     """Return the keys of a multi-key command as a list.
 
     Raises:
         InvalidArgument: It is a single key, or nothing that holds keys.
     """
-    if isinstance(keys, (str, bytes)):
+    if isinstance(keys, (str, bytes, Key)):
         raise InvalidArgument(f"{_shown(keys)} is one key, not several: pass [{_shown(keys)}]")
     try:
         return list(keys)
     except TypeError:
         raise InvalidArgument(
-            f"keys are an iterable of str or bytes, not {type(keys).__name__}"
+            f"keys are an iterable of str, bytes or Key, not {type(keys).__name__}"
         ) from None
 
 
-def _utf8(key: Key) -> bytes:
+def _utf8(key: AnyKey) -> bytes:
+    if isinstance(key, Key):
+        key = key.value
     if isinstance(key, bytes):
         return bytes(key)
     if not isinstance(key, str):
-        raise InvalidKey(f"a key is str or bytes, not {type(key).__name__}: {_shown(key)}")
+        raise InvalidKey(f"a key is str, bytes or a Key, not {type(key).__name__}: {_shown(key)}")
     try:
         return key.encode()
     except UnicodeEncodeError:
         raise InvalidKey(f"the key {_shown(key)} holds a lone surrogate, not UTF-8") from None
 
 
-def _checked_prefix(prefix: Key) -> bytes:
+def _checked_prefix(prefix: str | bytes) -> bytes:
     try:
         encoded = _utf8(prefix)
     except InvalidKey as error:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, fields, replace
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_type_hints
 
-from cenote.client.keys import Key, KeyEncoder, LongKeys
+from cenote.client.keys import KeyEncoder, LongKeys
 from cenote.client.url import did_you_mean
 from cenote.client.values import Serde, SerdeName, serde_for
+from cenote.cluster.router import Hashing, check_hashing
 from cenote.connection import ProtocolChoice
 from cenote.errors import ConfigurationError
 from cenote.pool import Observer, PoolOptions
@@ -44,6 +45,8 @@ class ClientOptions:
             ``timeout`` of the pools.
         protocol: ``"auto"`` asks each server whether it knows the meta commands, ``"meta"`` insists
             on them, ``"classic"`` does without.
+        hashing: Which of several servers has a key: the name of a scheme, or a callable that is
+            given the servers and returns a `Router`.
         serde: ``"json"``, ``"pickle"``, ``"raw"``, or an object with ``dumps`` and ``loads``.
         key_prefix: Put before every key; at most 179 bytes.
         long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
@@ -53,8 +56,9 @@ class ClientOptions:
 
     timeout: float = 1.0
     protocol: ProtocolChoice = "auto"
+    hashing: Hashing = "rendezvous"
     serde: SerdeName | Serde = "json"
-    key_prefix: Key = ""
+    key_prefix: str | bytes = ""
     long_keys: LongKeys = "raise"
     on_error: OnError = "raise"
     pool: PoolOptions = PRESET
@@ -62,6 +66,7 @@ class ClientOptions:
     def __post_init__(self) -> None:
         _check_timeout(self.timeout)
         _check_choice("protocol", self.protocol, ProtocolChoice)
+        check_hashing(self.hashing)
         _check_choice("long_keys", self.long_keys, LongKeys)
         _check_choice("on_error", self.on_error, OnError)
         KeyEncoder(self.key_prefix)

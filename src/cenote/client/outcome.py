@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from cenote.errors import (
     ConnectFailed,
     ConnectionLost,
+    NoNodesAvailable,
     OperationTimeout,
     PoolSaturated,
     PoolTimeout,
@@ -18,6 +19,7 @@ from cenote.errors import (
 OUTAGES: Final = (
     ConnectFailed,
     ConnectionLost,
+    NoNodesAvailable,
     OperationTimeout,
     PoolSaturated,
     PoolTimeout,

@@ -6,22 +6,23 @@ so it is looked at a second time; nothing else pays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from cenote import protocol
-from cenote.client.base_aio import AsyncBase
-from cenote.client.keys import AnyKey, Key, listed
+from cenote.client.keys import AnyKey, K, listed
 from cenote.client.outcome import Item
+from cenote.client.several_aio import AsyncSeveral, failures_of
 from cenote.client.ttl import Ttl
 from cenote.errors import UnreadableValue
 from cenote.protocol import TOUCHED, RawItem, Request
 from cenote.runtime.aio import monotonic
 
 
-class AsyncRetrieval(AsyncBase):
+class AsyncRetrieval(AsyncSeveral):
     """The commands that read values or change how long they live."""
 
-    async def gets(self, key: Key) -> Item | None:
+    async def gets(self, key: AnyKey) -> Item | None:
         """Return the value of ``key`` with its cas token and flags, or None if there is none.
 
         Raises:
@@ -30,11 +31,11 @@ class AsyncRetrieval(AsyncBase):
         """
         deadline = monotonic() + self._timeout
         wire = self._wire(key)
-        item: RawItem | None = await self._request(protocol.gets(wire), deadline)
+        item: RawItem | None = await self._at(key)(protocol.gets(wire), deadline)
         if item is None:
             return None
         value, flags, cas = item
-        if not (value or flags) and await self._is_lease(wire, deadline):
+        if not (value or flags) and await self._is_lease(key, wire, deadline):
             return None
         try:
             return Item(value=self._loads(value, flags), cas=cas, flags=flags)
@@ -42,7 +43,7 @@ class AsyncRetrieval(AsyncBase):
             self._skip(error, flags, key)
             return None
 
-    async def gat(self, key: Key, ttl: Ttl, default: object = None) -> object:
+    async def gat(self, key: AnyKey, ttl: Ttl, default: object = None) -> object:
         """Return the value of ``key`` and give it a new time to live.
 
         Args:
@@ -58,12 +59,12 @@ class AsyncRetrieval(AsyncBase):
         deadline = monotonic() + self._timeout
         wire = self._wire(key)
         request = protocol.gat(wire, self._exptime(ttl))
-        item: RawItem | None = await self._request(request, deadline)
+        item: RawItem | None = await self._at(key)(request, deadline)
         if item is None:
             return default
         return await self._read(item, key, wire, deadline, default)
 
-    async def touch(self, key: Key, ttl: Ttl) -> bool:
+    async def touch(self, key: AnyKey, ttl: Ttl) -> bool:
         """Give ``key`` a new time to live; False if there is no such key.
 
         Args:
@@ -76,25 +77,25 @@ class AsyncRetrieval(AsyncBase):
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
         request = protocol.touch(self._wire(key), self._exptime(ttl))
-        reply: object = await self._request(request, monotonic() + self._timeout)
+        reply: object = await self._at(key)(request, monotonic() + self._timeout)
         return reply is TOUCHED
 
-    async def get_many(self, keys: Iterable[AnyKey]) -> dict[AnyKey, object]:
-        """Return the values that exist, by their keys as given, in one round trip.
+    async def get_many(self, keys: Iterable[K]) -> dict[K, object]:
+        """Return the values that exist, by their keys as given, in one round trip a server.
 
         Raises:
             InvalidKey: memcached can not carry one of the keys; nothing was sent.
             InvalidArgument: ``keys`` is a single key.
+            PartialFailure: Some of several servers could not be asked (``on_error="raise"``).
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
         deadline = monotonic() + self._timeout
         names = listed(keys)
         if not names:
             return {}
-        wires = self._wires(names)
-        return await self._many(names, wires, protocol.get_many(wires), deadline)
+        return await self._many(names, protocol.get_many, deadline)
 
-    async def gat_many(self, keys: Iterable[AnyKey], ttl: Ttl) -> dict[AnyKey, object]:
+    async def gat_many(self, keys: Iterable[K], ttl: Ttl) -> dict[K, object]:
         """Return the values that exist and give them a new time to live, in one round trip.
 
         Args:
@@ -104,6 +105,7 @@ class AsyncRetrieval(AsyncBase):
         Raises:
             InvalidKey: memcached can not carry one of the keys; nothing was sent.
             InvalidArgument: ``keys`` is a single key, or the TTL not a time memcached can count.
+            PartialFailure: Some of several servers could not be asked (``on_error="raise"``).
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
         deadline = monotonic() + self._timeout
@@ -111,17 +113,37 @@ class AsyncRetrieval(AsyncBase):
         expiry = self._exptime(ttl)
         if not names:
             return {}
-        wires = self._wires(names)
-        return await self._many(names, wires, protocol.gat_many(wires, expiry), deadline)
+        return await self._many(names, partial(protocol.gat_many, exptime=expiry), deadline)
 
     async def _many(
-        self, names: list[AnyKey], wires: list[bytes], request: Request, deadline: float
-    ) -> dict[AnyKey, object]:
-        found: dict[bytes, RawItem] | None = await self._request(request, deadline)
+        self, names: list[K], encode: Callable[[list[bytes]], Request], deadline: float
+    ) -> dict[K, object]:
+        wires = self._wires(names)
+        values: dict[K, object] = {}
+        if self._cluster.several:
+            parts = self._parts(names, wires)
+            await self._ask(parts, lambda part: encode(part.wires), deadline)
+            self._settle(parts)
+            for part in parts:
+                await self._collect(values, part.reply, part.names, part.wires, deadline)
+            self._report(failures_of(parts), values)
+        else:
+            found = await self._request(encode(wires), deadline)
+            await self._collect(values, found, names, wires, deadline)
+        return values
+
+    async def _collect(
+        self,
+        values: dict[K, object],
+        found: dict[bytes, RawItem] | None,
+        names: list[K],
+        wires: list[bytes],
+        deadline: float,
+    ) -> None:
+        """Read what a server has found into ``values``."""
         if not found:
-            return {}
+            return
         find, loads, verbatim = found.get, self._loads, self._verbatim
-        values: dict[AnyKey, object] = {}
         for name, wire in zip(names, wires, strict=True):
             item = find(wire)
             if item is None:
@@ -129,19 +151,18 @@ class AsyncRetrieval(AsyncBase):
             value, flags, _ = item
             if value and flags == verbatim:
                 values[name] = value
-            elif value or flags or not await self._is_lease(wire, deadline):
+            elif value or flags or not await self._is_lease(name, wire, deadline):
                 try:
                     values[name] = loads(value, flags)
                 except UnreadableValue as error:
                     self._skip(error, flags, name)
-        return values
 
     async def _read(
-        self, item: RawItem, key: Key, wire: bytes, deadline: float, default: object
+        self, item: RawItem, key: AnyKey, wire: bytes, deadline: float, default: object
     ) -> object:
         """Return the value of an item, or ``default`` if it is none that can be read."""
         value, flags, _ = item
-        if not (value or flags) and await self._is_lease(wire, deadline):
+        if not (value or flags) and await self._is_lease(key, wire, deadline):
             return default
         try:
             return self._loads(value, flags)

@@ -7,22 +7,23 @@ so it is looked at a second time; nothing else pays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from cenote import protocol
-from cenote.client.base_sync import Base
-from cenote.client.keys import AnyKey, Key, listed
+from cenote.client.keys import AnyKey, K, listed
 from cenote.client.outcome import Item
+from cenote.client.several_sync import Several, failures_of
 from cenote.client.ttl import Ttl
 from cenote.errors import UnreadableValue
 from cenote.protocol import TOUCHED, RawItem, Request
 from cenote.runtime.sync import monotonic
 
 
-class Retrieval(Base):
+class Retrieval(Several):
     """The commands that read values or change how long they live."""
 
-    def gets(self, key: Key) -> Item | None:
+    def gets(self, key: AnyKey) -> Item | None:
         """Return the value of ``key`` with its cas token and flags, or None if there is none.
 
         Raises:
@@ -31,11 +32,11 @@ class Retrieval(Base):
         """
         deadline = monotonic() + self._timeout
         wire = self._wire(key)
-        item: RawItem | None = self._request(protocol.gets(wire), deadline)
+        item: RawItem | None = self._at(key)(protocol.gets(wire), deadline)
         if item is None:
             return None
         value, flags, cas = item
-        if not (value or flags) and self._is_lease(wire, deadline):
+        if not (value or flags) and self._is_lease(key, wire, deadline):
             return None
         try:
             return Item(value=self._loads(value, flags), cas=cas, flags=flags)
@@ -43,7 +44,7 @@ class Retrieval(Base):
             self._skip(error, flags, key)
             return None
 
-    def gat(self, key: Key, ttl: Ttl, default: object = None) -> object:
+    def gat(self, key: AnyKey, ttl: Ttl, default: object = None) -> object:
         """Return the value of ``key`` and give it a new time to live.
 
         Args:
@@ -59,12 +60,12 @@ class Retrieval(Base):
         deadline = monotonic() + self._timeout
         wire = self._wire(key)
         request = protocol.gat(wire, self._exptime(ttl))
-        item: RawItem | None = self._request(request, deadline)
+        item: RawItem | None = self._at(key)(request, deadline)
         if item is None:
             return default
         return self._read(item, key, wire, deadline, default)
 
-    def touch(self, key: Key, ttl: Ttl) -> bool:
+    def touch(self, key: AnyKey, ttl: Ttl) -> bool:
         """Give ``key`` a new time to live; False if there is no such key.
 
         Args:
@@ -77,25 +78,25 @@ class Retrieval(Base):
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
         request = protocol.touch(self._wire(key), self._exptime(ttl))
-        reply: object = self._request(request, monotonic() + self._timeout)
+        reply: object = self._at(key)(request, monotonic() + self._timeout)
         return reply is TOUCHED
 
-    def get_many(self, keys: Iterable[AnyKey]) -> dict[AnyKey, object]:
-        """Return the values that exist, by their keys as given, in one round trip.
+    def get_many(self, keys: Iterable[K]) -> dict[K, object]:
+        """Return the values that exist, by their keys as given, in one round trip a server.
 
         Raises:
             InvalidKey: memcached can not carry one of the keys; nothing was sent.
             InvalidArgument: ``keys`` is a single key.
+            PartialFailure: Some of several servers could not be asked (``on_error="raise"``).
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
         deadline = monotonic() + self._timeout
         names = listed(keys)
         if not names:
             return {}
-        wires = self._wires(names)
-        return self._many(names, wires, protocol.get_many(wires), deadline)
+        return self._many(names, protocol.get_many, deadline)
 
-    def gat_many(self, keys: Iterable[AnyKey], ttl: Ttl) -> dict[AnyKey, object]:
+    def gat_many(self, keys: Iterable[K], ttl: Ttl) -> dict[K, object]:
         """Return the values that exist and give them a new time to live, in one round trip.
 
         Args:
@@ -105,6 +106,7 @@ class Retrieval(Base):
         Raises:
             InvalidKey: memcached can not carry one of the keys; nothing was sent.
             InvalidArgument: ``keys`` is a single key, or the TTL not a time memcached can count.
+            PartialFailure: Some of several servers could not be asked (``on_error="raise"``).
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
         deadline = monotonic() + self._timeout
@@ -112,17 +114,37 @@ class Retrieval(Base):
         expiry = self._exptime(ttl)
         if not names:
             return {}
-        wires = self._wires(names)
-        return self._many(names, wires, protocol.gat_many(wires, expiry), deadline)
+        return self._many(names, partial(protocol.gat_many, exptime=expiry), deadline)
 
     def _many(
-        self, names: list[AnyKey], wires: list[bytes], request: Request, deadline: float
-    ) -> dict[AnyKey, object]:
-        found: dict[bytes, RawItem] | None = self._request(request, deadline)
+        self, names: list[K], encode: Callable[[list[bytes]], Request], deadline: float
+    ) -> dict[K, object]:
+        wires = self._wires(names)
+        values: dict[K, object] = {}
+        if self._cluster.several:
+            parts = self._parts(names, wires)
+            self._ask(parts, lambda part: encode(part.wires), deadline)
+            self._settle(parts)
+            for part in parts:
+                self._collect(values, part.reply, part.names, part.wires, deadline)
+            self._report(failures_of(parts), values)
+        else:
+            found = self._request(encode(wires), deadline)
+            self._collect(values, found, names, wires, deadline)
+        return values
+
+    def _collect(
+        self,
+        values: dict[K, object],
+        found: dict[bytes, RawItem] | None,
+        names: list[K],
+        wires: list[bytes],
+        deadline: float,
+    ) -> None:
+        """Read what a server has found into ``values``."""
         if not found:
-            return {}
+            return
         find, loads, verbatim = found.get, self._loads, self._verbatim
-        values: dict[AnyKey, object] = {}
         for name, wire in zip(names, wires, strict=True):
             item = find(wire)
             if item is None:
@@ -130,19 +152,18 @@ class Retrieval(Base):
             value, flags, _ = item
             if value and flags == verbatim:
                 values[name] = value
-            elif value or flags or not self._is_lease(wire, deadline):
+            elif value or flags or not self._is_lease(name, wire, deadline):
                 try:
                     values[name] = loads(value, flags)
                 except UnreadableValue as error:
                     self._skip(error, flags, name)
-        return values
 
     def _read(
-        self, item: RawItem, key: Key, wire: bytes, deadline: float, default: object
+        self, item: RawItem, key: AnyKey, wire: bytes, deadline: float, default: object
     ) -> object:
         """Return the value of an item, or ``default`` if it is none that can be read."""
         value, flags, _ = item
-        if not (value or flags) and self._is_lease(wire, deadline):
+        if not (value or flags) and self._is_lease(key, wire, deadline):
             return default
         try:
             return self._loads(value, flags)

@@ -9,25 +9,26 @@ bytes to JSON, a refused value among ``noreply`` ones) is looked at first or fen
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from cenote import protocol
-from cenote.client.base_sync import Base
-from cenote.client.keys import AnyKey, Key, listed, mapped
+from cenote.client.keys import AnyKey, K, listed, mapped
 from cenote.client.numbers import checked_u64
 from cenote.client.outcome import OUTAGES
+from cenote.client.several_sync import Several, Part, failures_of
 from cenote.client.ttl import Ttl
 from cenote.client.values import LEASE, dumps_all
 from cenote.errors import CenoteError, InvalidArgument
-from cenote.protocol import DELETED, STORED, BatchReply, MetaReply, RawItem
+from cenote.protocol import DELETED, STORED, BatchReply, MetaReply, RawItem, Request
 from cenote.runtime.sync import monotonic
 
 _MODES = {"set": b"", "add": b" ME", "replace": b" MR"}
 
 
-class Storage(Base):
+class Storage(Several):
     """The commands that write and remove values."""
 
-    def add(self, key: Key, value: object, ttl: Ttl = None, *, noreply: bool = False) -> bool:
+    def add(self, key: AnyKey, value: object, ttl: Ttl = None, *, noreply: bool = False) -> bool:
         """Store a value if the key has none; arguments and errors as for ``set``.
 
         Returns:
@@ -35,7 +36,9 @@ class Storage(Base):
         """
         return self._store("add", key, value, ttl, noreply)
 
-    def replace(self, key: Key, value: object, ttl: Ttl = None, *, noreply: bool = False) -> bool:
+    def replace(
+        self, key: AnyKey, value: object, ttl: Ttl = None, *, noreply: bool = False
+    ) -> bool:
         """Store a value if the key has one already; arguments and errors as for ``set``.
 
         Returns:
@@ -43,7 +46,7 @@ class Storage(Base):
         """
         return self._store("replace", key, value, ttl, noreply)
 
-    def cas(self, key: Key, value: object, token: int, ttl: Ttl = None) -> bool:
+    def cas(self, key: AnyKey, value: object, token: int, ttl: Ttl = None) -> bool:
         """Store a value if nobody has written the key since ``gets`` gave the token.
 
         Args:
@@ -61,13 +64,13 @@ class Storage(Base):
         checked_u64(token, "token")
         data, flags = self._dumps(value)
         request = protocol.cas(self._wire(key), data, flags, self._exptime(ttl), token)
-        return self._request(request, monotonic() + self._timeout) is STORED
+        return self._at(key)(request, monotonic() + self._timeout) is STORED
 
-    def append(self, key: Key, value: str | bytes) -> bool:
+    def append(self, key: AnyKey, value: str | bytes) -> bool:
         """Put text or bytes after the value of ``key``; see ``prepend``."""
         return self._extend("append", key, value)
 
-    def prepend(self, key: Key, value: str | bytes) -> bool:
+    def prepend(self, key: AnyKey, value: str | bytes) -> bool:
         """Put text or bytes before the value of ``key``; its time to live stays.
 
         The kind of the stored value is read first (one round trip more): a number, JSON or a pickle
@@ -83,7 +86,7 @@ class Storage(Base):
         """
         return self._extend("prepend", key, value)
 
-    def delete(self, key: Key) -> bool:
+    def delete(self, key: AnyKey) -> bool:
         """Remove ``key``; False if there was no such key.
 
         Raises:
@@ -91,24 +94,25 @@ class Storage(Base):
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
         request = protocol.delete(self._wire(key))
-        return self._request(request, monotonic() + self._timeout) is DELETED
+        return self._at(key)(request, monotonic() + self._timeout) is DELETED
 
-    def set_many(self, mapping: Mapping[AnyKey, object], ttl: Ttl = None) -> list[AnyKey]:
-        """Store many values in one round trip.
+    def set_many(self, mapping: Mapping[K, object], ttl: Ttl = None) -> list[K]:
+        """Store many values in one round trip, to all servers at the same time.
 
         Args:
             mapping: The values by their keys.
             ttl: Seconds, a ``timedelta``, or None for never; the same for all.
 
         Returns:
-            The keys whose values the server refused (too large, out of memory); all keys for an
-            outage with ``on_error="miss"``. Empty when everything was stored.
+            The keys whose values were not stored, as far as is known: the server refused them (too
+            large, out of memory), or it is one of several and could not be asked; with
+            ``on_error="miss"`` also if it is the only one. Empty when everything was stored.
 
         Raises:
             InvalidKey: memcached can not carry one of the keys; nothing was sent.
             NotSerializable: One of the values can not be stored; nothing was sent.
             InvalidArgument: The TTL is not a time that memcached can count.
-            CenoteError: The server could not be asked in time (``on_error="raise"``).
+            CenoteError: No server could be asked in time (``on_error="raise"``).
         """
         deadline = monotonic() + self._timeout
         names = mapped(mapping)
@@ -118,26 +122,60 @@ class Storage(Base):
         if not names:
             return []
         items = list(zip(wires, data, flags, strict=True))
-        request = protocol.set_many(items, expiry, meta=self._speaks_meta(deadline))
+        if self._cluster.several:
+            return self._set_parts(names, items, expiry, deadline)
+        meta = self._speaks_meta(names[0], wires[0], deadline)
+        request = protocol.set_many(items, expiry, meta=meta)
         reply: BatchReply | None = self._request(request, deadline)
         if reply is not None and reply.unplaced:
             request = protocol.set_many(items, expiry, meta=True, quiet=False)
             reply = self._request(request, deadline)
         return names if reply is None else [names[index] for index in sorted(reply.failures)]
 
-    def delete_many(self, keys: Iterable[Key]) -> int:
-        """Remove many keys in one round trip; return how many there were.
+    def _set_parts(
+        self, names: list[K], items: list[tuple[bytes, bytes, int]], expiry: int, deadline: float
+    ) -> list[K]:
+        def encode(part: Part[K], *, quiet: bool = True) -> Request:
+            mine = [items[position] for position in part.positions]
+            return protocol.set_many(mine, expiry, meta=part.meta, quiet=quiet)
+
+        parts = self._parts(names, [wire for wire, _, _ in items])
+        self._learn_meta(parts, deadline)
+        self._ask(parts, encode, deadline)
+        unclear = [part for part in parts if part.error is None and part.reply.unplaced]
+        self._ask(unclear, partial(encode, quiet=False), deadline)
+        self._settle(parts)
+        stored = {
+            position
+            for part in parts
+            if part.error is None
+            for index, position in enumerate(part.positions)
+            if index not in part.reply.failures
+        }
+        return [name for position, name in enumerate(names) if position not in stored]
+
+    def delete_many(self, keys: Iterable[AnyKey]) -> int:
+        """Remove many keys in one round trip, from all servers at the same time.
+
+        Returns:
+            How many there were.
 
         Raises:
             InvalidKey: memcached can not carry one of the keys; nothing was sent.
             InvalidArgument: ``keys`` is a single key.
+            PartialFailure: Some of several servers could not be asked (``on_error="raise"``).
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
         deadline = monotonic() + self._timeout
-        wires = list(dict.fromkeys(self._wires(listed(keys))))
-        if not wires:
+        names = listed(keys)
+        if not names:
             return 0
-        request = protocol.delete_many(wires, meta=self._speaks_meta(deadline))
+        wires = self._wires(names)
+        if self._cluster.several:
+            return self._delete_parts(names, wires, deadline)
+        wires = list(dict.fromkeys(wires))
+        meta = self._speaks_meta(names[0], wires[0], deadline)
+        request = protocol.delete_many(wires, meta=meta)
         reply: BatchReply | None = self._request(request, deadline)
         if reply is None:
             return 0
@@ -147,38 +185,59 @@ class Storage(Base):
             self._tolerate(errors[0])
         return len(wires) - len(reply.failures) - len(reply.unplaced)
 
-    def _store(self, verb: str, key: Key, value: object, ttl: Ttl, noreply: bool) -> bool:
+    def _delete_parts(self, names: list[AnyKey], wires: list[bytes], deadline: float) -> int:
+        parts = self._parts(names, wires)
+        for part in parts:
+            part.drop_repeated()
+        self._learn_meta(parts, deadline)
+        self._ask(parts, lambda part: protocol.delete_many(part.wires, meta=part.meta), deadline)
+        self._settle(parts)
+        answered = [part for part in parts if part.error is None]
+        kept = sum(len(part.reply.failures) + len(part.reply.unplaced) for part in answered)
+        deleted = sum(len(part.wires) for part in answered) - kept
+        self._report(failures_of(parts), deleted)
+        return deleted
+
+    def _store(self, verb: str, key: AnyKey, value: object, ttl: Ttl, noreply: bool) -> bool:
         deadline = monotonic() + self._timeout
         data, flags = self._dumps(value)
         wire, expiry = self._wire(key), self._exptime(ttl)
         if noreply:
-            return self._send(verb, wire, data, flags, expiry, deadline)
+            return self._send(verb, key, wire, data, flags, expiry, deadline)
         request = protocol.store(verb, wire, data, flags, expiry)
-        return self._request(request, deadline) is STORED
+        return self._at(key)(request, deadline) is STORED
 
     def _send(
-        self, verb: str, wire: bytes, data: bytes, flags: int, expiry: int, deadline: float
+        self,
+        verb: str,
+        key: AnyKey,
+        wire: bytes,
+        data: bytes,
+        flags: int,
+        expiry: int,
+        deadline: float,
     ) -> bool:
         """Store by a quiet request and its fence; on a classic server, wait for the answer."""
         try:
-            if not (self._cluster.traits(deadline)).meta:
+            way = self._way(key, wire)
+            if not (way.traits(deadline)).meta:
                 request = protocol.store(verb, wire, data, flags, expiry)
-                return self._strict(request, deadline) is STORED
+                return way.request(request, deadline) is STORED
             tokens = b"F%d T%d%b" % (flags, expiry, _MODES[verb])
             request = protocol.quiet(protocol.meta_set(wire, data, tokens))
-            self._cluster.post(request, deadline)
+            way.post(request, deadline)
         except OUTAGES as error:
             self._tolerate(error)
             return False
         return True
 
-    def _extend(self, verb: str, key: Key, value: str | bytes) -> bool:
+    def _extend(self, verb: str, key: AnyKey, value: str | bytes) -> bool:
         if not isinstance(value, (str, bytes)):
             raise InvalidArgument(f"{verb} takes str or bytes, not {type(value).__name__}")
         deadline = monotonic() + self._timeout
         data, flags = self._dumps(value)
         wire = self._wire(key)
-        stored = self._stored_flags(wire, deadline)
+        stored = self._stored_flags(key, wire, deadline)
         if stored is None:
             return False
         if stored != flags:
@@ -187,14 +246,15 @@ class Storage(Base):
                 f"value {stored}, so that it would be corrupted: use get and cas"
             )
         request = protocol.store(verb, wire, data, flags, 0)
-        return self._request(request, deadline) is STORED
+        return self._at(key)(request, deadline) is STORED
 
-    def _stored_flags(self, wire: bytes, deadline: float) -> int | None:
+    def _stored_flags(self, key: AnyKey, wire: bytes, deadline: float) -> int | None:
         """Return the flags of what is stored, None if nothing is (a lease is nothing)."""
-        if not self._speaks_meta(deadline):
-            item: RawItem | None = self._request(protocol.get(wire), deadline)
+        exchange = self._at(key)
+        if not self._speaks_meta(key, wire, deadline):
+            item: RawItem | None = exchange(protocol.get(wire), deadline)
             return None if item is None or item[1] == LEASE else item[1]
-        reply: MetaReply | None = self._request(protocol.meta_get(wire, b"f s"), deadline)
+        reply: MetaReply | None = exchange(protocol.meta_get(wire, b"f s"), deadline)
         if reply is None or reply.status == "EN":
             return None
         leased = reply.flags["s"] == b"0" and "Z" in reply.flags

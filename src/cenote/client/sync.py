@@ -10,12 +10,13 @@ from __future__ import annotations
 from cenote.client.administration_sync import Administration
 from cenote.client.compute_sync import Computing
 from cenote.client.counting_sync import Counting
-from cenote.client.keys import Key, LongKeys
+from cenote.client.keys import LongKeys
 from cenote.client.options import DEFAULTS, ClientOptions, OnError, with_url_options
 from cenote.client.retrieval_sync import Retrieval
 from cenote.client.storage_sync import Storage
 from cenote.client.url import DEFAULT_URL, Servers, read_servers
 from cenote.client.values import Serde, SerdeName
+from cenote.cluster.router import Hashing
 from cenote.connection import ProtocolChoice
 from cenote.pool import Observer, PoolOptions
 from cenote.pool.options import Fairness, OnDown, Order
@@ -30,7 +31,7 @@ class Client(
     Computing,
     Administration,
 ):
-    """A memcached client over a pool of connections.
+    """A memcached client over a pool of connections to each server.
 
     One client serves all threads of a process, or all tasks of one event loop. It opens on first
     use, or in ``with``; once closed it stays closed. Every operation ends within ``timeout``.
@@ -39,13 +40,20 @@ class Client(
 
     Args:
         servers: A URL (``memcached://host:port?timeout=0.5``, ``unix:///path.sock``, ``local://``),
-            ``"host:port"``, ``"/path.sock"``, a `Server` or an address; one server in this version.
-            Options in a URL take precedence over those given here.
+            ``"host:port"``, ``"/path.sock"``, a `Server` (which may have a weight) or an address;
+            or several: ``memcached://host1,host2:port``, or a sequence of those. Options in a URL
+            take precedence over those given here.
         timeout: Seconds for an operation: waiting for a connection, connecting, sending, receiving
             and the one retry, together.
         connect_timeout: Seconds for one attempt to connect.
         protocol: ``"auto"`` asks the server whether it knows the meta commands, ``"meta"`` insists
             on them, ``"classic"`` does without.
+        hashing: Which of several servers has a key. ``"rendezvous"`` spreads well and moves as few
+            keys as possible when servers come and go. As other clients do it: ``"modula"``,
+            ``"modula-md5"``, ``"ketama"``, ``"ketama-libmemcached"``, ``"ketama-spy"``
+            (libmemcached and pylibmc), ``"modula-crc"`` (python-memcached), ``"pymemcache"``,
+            ``"emcache"``, ``"uhashring"`` (bmemcached, meta-memcache), ``"dalli"``. Or a callable
+            that is given the servers and returns a `Router`. With one server nothing is hashed.
         serde: ``"json"`` stores bytes, str, int and bool natively and dict, list, float and None as
             JSON; ``"pickle"`` pickles these and anything else; ``"raw"`` takes bytes only; or an
             object with ``dumps`` and ``loads``.
@@ -86,8 +94,9 @@ class Client(
         timeout: float = DEFAULTS.timeout,
         connect_timeout: float = _POOL.connect_timeout,
         protocol: ProtocolChoice = DEFAULTS.protocol,
+        hashing: Hashing = DEFAULTS.hashing,
         serde: SerdeName | Serde = DEFAULTS.serde,
-        key_prefix: Key = DEFAULTS.key_prefix,
+        key_prefix: str | bytes = DEFAULTS.key_prefix,
         long_keys: LongKeys = DEFAULTS.long_keys,
         on_error: OnError = DEFAULTS.on_error,
         min_size: int = _POOL.min_size,
@@ -114,6 +123,7 @@ class Client(
         options = ClientOptions(
             timeout=timeout,
             protocol=protocol,
+            hashing=hashing,
             serde=serde,
             key_prefix=key_prefix,
             long_keys=long_keys,

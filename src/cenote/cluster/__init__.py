@@ -1,4 +1,4 @@
-"""Which server owns a key, and the way there. Today: one server, which owns them all."""
+"""Which server owns a key, and the way there."""
 
 from __future__ import annotations
 

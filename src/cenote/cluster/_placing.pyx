@@ -96,12 +96,6 @@ cdef class Placer:
         skip = self.skip if self.skip <= size else size
         return self.find(<const uint8_t *>PyBytes_AS_STRING(key) + skip, size - skip)
 
-    cpdef Py_ssize_t locate(self, bytes text) except -1:
-        """Return the number of the server that has `text`, of which every byte counts."""
-        if text is None:
-            raise TypeError("a key is bytes, not None")
-        return self.find(<const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-
     cpdef list spread(self, keys):
         """Return, for every server, the positions in `keys` of those that it has."""
         cdef list positions = [[] for _ in range(self.count)]

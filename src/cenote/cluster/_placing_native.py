@@ -67,7 +67,7 @@ class Placer:
 
     def place(self, key: bytes) -> int:
         """Return the number of the server that has ``key``."""
-        return self.locate(key[self.skip :] if self.skip else key)
+        return self._locate(key[self.skip :] if self.skip else key)
 
     def spread(self, keys: Sequence[bytes]) -> list[list[int]]:
         """Return, for every server, the positions in ``keys`` of those that it has."""
@@ -76,8 +76,7 @@ class Placer:
             positions[self.place(key)].append(position)
         return positions
 
-    def locate(self, text: bytes) -> int:
-        """Return the number of the server that has ``text``, of which every byte counts."""
+    def _locate(self, text: bytes) -> int:
         raise NotImplementedError
 
 
@@ -97,8 +96,7 @@ class Modula(Placer):
         self._hash = KEY_HASHES[hash_name]
         self._owners = list(owners)
 
-    def locate(self, text: bytes) -> int:
-        """Return the owner of the bucket that the hash falls into."""
+    def _locate(self, text: bytes) -> int:
         return self._owners[self._hash(text) % len(self._owners)]
 
 
@@ -131,8 +129,7 @@ class Ring(Placer):
         self._owners = list(owners)
         self._before = before
 
-    def locate(self, text: bytes) -> int:
-        """Return the owner of the point that the hash belongs to."""
+    def _locate(self, text: bytes) -> int:
         number = self._hash(text)
         if self._before:
             return self._owners[bisect_right(self._points, number) - 1]
@@ -156,8 +153,7 @@ class WideRing(Placer):
         self._points = list(points)
         self._owners = list(owners)
 
-    def locate(self, text: bytes) -> int:
-        """Return the owner of the first point beyond the hash."""
+    def _locate(self, text: bytes) -> int:
         number = int.from_bytes(md5(text, usedforsecurity=False).digest(), "big")
         found = bisect_right(self._points, number)
         return self._owners[found if found < len(self._points) else 0]
@@ -182,8 +178,7 @@ class Rendezvous(Placer):
         self._drawing = [(murmur64(names[number]), number) for number in by_name]
         self._weights = None if weights is None else [float(weights[n]) for n in by_name]
 
-    def locate(self, text: bytes) -> int:
-        """Return the server that draws highest; of two equal ones the later by name."""
+    def _locate(self, text: bytes) -> int:
         hashed = murmur64(text)
         draws = [fmix64(hashed ^ seed) for seed, _ in self._drawing]
         best = _highest(draws) if self._weights is None else _heaviest(draws, self._weights)
@@ -229,8 +224,7 @@ class PymemcacheRendezvous(Placer):
             tail = start[len(start) & ~3 :]
             self._starts.append((murmur32_begun(start), tail, len(start), number))
 
-    def locate(self, text: bytes) -> int:
-        """Return the server whose name and the key hash highest."""
+    def _locate(self, text: bytes) -> int:
         text = low_bytes(text)
         draws = [
             murmur32_on(begun, tail + text, size + len(text))
@@ -253,8 +247,7 @@ class EmcacheRendezvous(Placer):
         self._names = list(names)
         self._ranks = [emcache_score(name) for name in names]
 
-    def locate(self, text: bytes) -> int:
-        """Return the first server with the highest score, and of those the highest name's."""
+    def _locate(self, text: bytes) -> int:
         draws = [
             (emcache_score(text + name), rank)
             for name, rank in zip(self._names, self._ranks, strict=True)
@@ -283,8 +276,7 @@ class Custom(Placer):
         self._choose = choose
         self._refusal = refusal
 
-    def locate(self, text: bytes) -> int:
-        """Return what the router says, if it is a server's number."""
+    def _locate(self, text: bytes) -> int:
         number = self._choose(text)
         if type(number) is not int or not 0 <= number < self.count:
             raise self._refusal(text, number)

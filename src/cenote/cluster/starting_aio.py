@@ -23,7 +23,7 @@ class AsyncStarting:
     """
 
     def __init__(self, node: AsyncNode, address: LocalAddress) -> None:
-        self._node = node
+        self.node = node
         self._address = address
         self._started = False
 
@@ -41,14 +41,14 @@ class AsyncStarting:
     async def request(self, request: Request, deadline: float) -> Reply:
         """Send a request and return its reply, as the node does."""
         await self.start(deadline)
-        return await self._node.request(request, deadline)
+        return await self.node.request(request, deadline)
 
     async def post(self, request: Request, deadline: float) -> None:
         """Send a quiet request, as the node does."""
         await self.start(deadline)
-        await self._node.post(request, deadline)
+        await self.node.post(request, deadline)
 
     async def traits(self, deadline: float) -> Traits:
         """Return what the server can do, as the node does."""
         await self.start(deadline)
-        return await self._node.traits(deadline)
+        return await self.node.traits(deadline)

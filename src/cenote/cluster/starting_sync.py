@@ -24,7 +24,7 @@ class Starting:
     """
 
     def __init__(self, node: Node, address: LocalAddress) -> None:
-        self._node = node
+        self.node = node
         self._address = address
         self._started = False
 
@@ -42,14 +42,14 @@ class Starting:
     def request(self, request: Request, deadline: float) -> Reply:
         """Send a request and return its reply, as the node does."""
         self.start(deadline)
-        return self._node.request(request, deadline)
+        return self.node.request(request, deadline)
 
     def post(self, request: Request, deadline: float) -> None:
         """Send a quiet request, as the node does."""
         self.start(deadline)
-        self._node.post(request, deadline)
+        self.node.post(request, deadline)
 
     def traits(self, deadline: float) -> Traits:
         """Return what the server can do, as the node does."""
         self.start(deadline)
-        return self._node.traits(deadline)
+        return self.node.traits(deadline)

@@ -1,43 +1,48 @@
 # Generated from src/cenote/cluster/aio.py by tools/unasync.py; do not edit.
 """The servers of a client, and the way from a key to the one that owns it.
 
-Strategy: routing one key to the only server there is would cost a call for nothing, so ``request``,
-``post`` and ``traits`` *are* that server's own. Several servers need a ring and come with it; until
-then asking for them is an error.
+Strategy: routing one key to the only server there is would cost a call for nothing, so ``request``
+then *is* that server's own. With several it is a `Crossing`, which is compiled where possible.
+Commands about many keys are split here into one batch a server, all of which are in flight before
+the first reply is read (``node/many_sync.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cenote.cluster.placing import Crossing, Placer
+from cenote.cluster.router import Hashing, placer_for
 from cenote.cluster.server import LocalAddress, Server
 from cenote.cluster.starting_sync import Starting
 from cenote.connection import ProtocolChoice
-from cenote.errors import CenoteError, ConfigurationError
+from cenote.errors import CenoteError, ConfigurationError, PoolError
 from cenote.node.sync import Node
 from cenote.node.health import NodeHealth
+from cenote.node.many_sync import exchange_all
 from cenote.pool import Observer, PoolOptions, PoolStats
 from cenote.protocol import Reply, Request
-from cenote.runtime.sync import monotonic
+from cenote.runtime.sync import Exchange, monotonic
 
 
 class Cluster:
     """The servers of one client; makes no connection before it is used.
 
     Args:
-        servers: The servers; exactly one in this version.
+        servers: The servers; at least one, and no two of the same name.
         protocol: Which commands to use with them.
         options: The options of each server's pool.
+        hashing: Which server has a key, where there are several.
+        prefix_size: How many bytes in front of every key are the client's prefix.
         observer: Listens to the pools.
 
     Raises:
-        ConfigurationError: There is not exactly one server.
+        ConfigurationError: Two servers have one name, or the hashing can not count with them.
 
     Attributes:
-        request: Sends a request to the server that owns its key and returns the reply:
+        request: Sends a request about one key to the server that owns it and returns the reply:
             ``request(request, deadline)``, the deadline on the clock of ``time.monotonic``.
-        post: Sends a quiet request likewise, and does not wait for its reply.
-        traits: Returns what the server that owns a key can do: ``traits(deadline)``.
+        several: Whether there are several servers.
     """
 
     def __init__(
@@ -46,15 +51,13 @@ class Cluster:
         *,
         protocol: ProtocolChoice,
         options: PoolOptions,
+        hashing: Hashing = "rendezvous",
+        prefix_size: int = 0,
         observer: Observer | None = None,
     ) -> None:
-        if len(servers) != 1:
-            raise ConfigurationError(
-                f"{len(servers)} servers are named ({', '.join(s.name for s in servers)}): more "
-                "than one is not supported in this version"
-            )
-        self._nodes = {
-            server.name: Node(
+        _refuse_namesakes(servers)
+        self._nodes = [
+            Node(
                 server.address,
                 name=server.name,
                 protocol=protocol,
@@ -62,55 +65,115 @@ class Cluster:
                 observer=observer,
             )
             for server in servers
-        }
-        self._starting = {
-            server.name: Starting(self._nodes[server.name], server.address)
-            for server in servers
+        ]
+        self._starting = [
+            Starting(node, server.address)
+            for node, server in zip(self._nodes, servers, strict=True)
             if isinstance(server.address, LocalAddress)
-        }
-        self._ways: dict[str, Node | Starting] = {**self._nodes, **self._starting}
-        (way,) = self._ways.values()
-        self.request = way.request
-        self.post = way.post
-        self.traits = way.traits
+        ]
+        started = {starting.node: starting for starting in self._starting}
+        self._ways = [started.get(node, node) for node in self._nodes]
+        self._placer: Placer | None = None
+        self.several = len(servers) > 1
+        self.request: Exchange = self._ways[0].request
+        if self.several:
+            self._placer = placer_for(hashing, servers, prefix_size)
+            self.request = Crossing(self._placer, [way.request for way in self._ways]).request
 
     @property
     def names(self) -> list[str]:
         """The names of the servers."""
-        return list(self._nodes)
+        return [node.name for node in self._nodes]
+
+    def way(self, key: bytes) -> Node | Starting:
+        """Return the way to the server that owns a key: for several requests about it."""
+        return self._ways[0 if self._placer is None else self._placer.place(key)]
+
+    def way_to(self, number: int) -> Node | Starting:
+        """Return the way to a server by its number."""
+        return self._ways[number]
+
+    def spread(self, keys: Sequence[bytes]) -> list[tuple[int, list[int]]]:
+        """Return the numbers of the servers that own any of ``keys``, and which keys those are.
+
+        The numbers ascend: it is the order that batches take their leases in.
+        """
+        if self._placer is None:
+            return [(0, list(range(len(keys))))]
+        spread = enumerate(self._placer.spread(keys))
+        return [(number, positions) for number, positions in spread if positions]
+
+    def batch(self, asked: Sequence[tuple[int, Request]], deadline: float) -> list[Reply]:
+        """Send requests to servers by their numbers, which ascend; all at the same time.
+
+        Returns:
+            Their replies in the same order, errors as values.
+        """
+        try:
+            for starting in self._starting:
+                starting.start(deadline)
+        except CenoteError as error:
+            return [error] * len(asked)
+        return exchange_all([(self._nodes[number], request) for number, request in asked], deadline)
 
     def each(self, request: Request, deadline: float) -> dict[str, Reply]:
-        """Send a request to every server.
+        """Send a request to every server at the same time.
 
         Returns:
             The reply, or the error, of each server by its name.
         """
-        replies: dict[str, Reply] = {}
-        for name, way in self._ways.items():
-            try:
-                replies[name] = way.request(request, deadline)
-            except CenoteError as error:
-                replies[name] = error
-        return replies
+        asked = [(number, request) for number in range(len(self._nodes))]
+        return dict(zip(self.names, self.batch(asked, deadline), strict=True))
 
     def health(self) -> dict[str, NodeHealth]:
         """Return the health of every server by its name."""
-        return {name: node.health() for name, node in self._nodes.items()}
+        return {node.name: node.health() for node in self._nodes}
 
     def pools(self) -> dict[str, PoolStats]:
         """Return the statistics of every server's pool by its name."""
-        return {name: node.pool.stats() for name, node in self._nodes.items()}
+        return {node.name: node.pool.stats() for node in self._nodes}
 
     def open(self, timeout: float) -> None:
-        """Wait until every pool has its minimum of connections, at most ``timeout`` seconds."""
+        """Wait until every pool has its minimum of connections, at most ``timeout`` seconds.
+
+        Raises:
+            PoolError: No server could be connected to in time. Where some could, the others are
+                tried again when they are needed.
+        """
         deadline = monotonic() + timeout
-        for starting in self._starting.values():
+        for starting in self._starting:
             starting.start(deadline)
-        for node in self._nodes.values():
-            node.open(max(0.0, deadline - monotonic()))
+        for node in self._nodes[1:]:
+            node.pool.open(wait=False)  # all connect at the same time
+        failed: list[PoolError] = []
+        for node in self._nodes:
+            try:
+                node.open(max(0.0, deadline - monotonic()))
+            except PoolError as error:
+                failed.append(error)
+        if len(failed) == len(self._nodes):
+            raise failed[0]
 
     def close(self, timeout: float) -> None:
         """Close every connection, waiting at most ``timeout`` seconds for those in use."""
-        deadline = monotonic() + timeout
-        for node in self._nodes.values():
+        _close(self._nodes, monotonic() + timeout)
+
+
+def _close(nodes: Sequence[Node], deadline: float) -> None:
+    """Close nodes one after the other; what interrupts that finds the others closed at once."""
+    for number, node in enumerate(nodes):
+        try:
             node.close(max(0.0, deadline - monotonic()))
+        except BaseException:
+            _close(nodes[number + 1 :], 0.0)
+            raise
+
+
+def _refuse_namesakes(servers: Sequence[Server]) -> None:
+    names = [server.name for server in servers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(
+                f"two servers are named {name!r}: name each once, and give it a weight if it is to "
+                "have more of the keys"
+            )

@@ -109,7 +109,7 @@ class Node:
         self.pool: Pool[Connection] = Pool.from_options(
             self._connector, options, name=name, observer=observer
         )
-        self.request = Lane(self.pool, self._once_more).request
+        self.request = Lane(self.pool, self.once_more).request
 
     def __repr__(self) -> str:
         return f"<Node {self.name}>"
@@ -158,7 +158,7 @@ class Node:
             last_error=self._connector.last_error,
         )
 
-    def _once_more(self, request: Request, deadline: float) -> Reply:
+    def once_more(self, request: Request, deadline: float) -> Reply:
         """The one retry, on another connection; what it raises stands."""
         self.retries += 1
         with self.lease(deadline) as connection:

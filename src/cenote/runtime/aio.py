@@ -14,7 +14,7 @@ from cenote.errors import OperationTimeout
 from cenote.protocol import Request
 
 if TYPE_CHECKING:
-    from cenote.client.keys import Key
+    from cenote.client.keys import AnyKey
 
 __all__ = [
     "CLOSING",
@@ -83,8 +83,8 @@ async def aside(work: Callable[[], object], deadline: float) -> None:
 
 
 def cached_by(
-    look_up: Callable[[Key, Compute], Awaitable[Any]],
-    name_of: Callable[[Callable[..., object]], Callable[..., Key]],
+    look_up: Callable[[AnyKey, Compute], Awaitable[Any]],
+    name_of: Callable[[Callable[..., object]], Callable[..., AnyKey]],
 ) -> Decorator:
     """Return a decorator that passes calls through ``look_up``.
 

@@ -12,7 +12,7 @@ from cenote.errors import InvalidArgument
 from cenote.protocol import Request
 
 if TYPE_CHECKING:
-    from cenote.client.keys import Key
+    from cenote.client.keys import AnyKey
 
 __all__ = [
     "CLOSING",
@@ -72,8 +72,8 @@ def aside(work: Callable[[], object], deadline: float) -> None:  # noqa: ARG001 
 
 
 def cached_by(
-    look_up: Callable[[Key, Compute], Any],
-    name_of: Callable[[Callable[..., object]], Callable[..., Key]],
+    look_up: Callable[[AnyKey, Compute], Any],
+    name_of: Callable[[Callable[..., object]], Callable[..., AnyKey]],
 ) -> Decorator:
     """Return a decorator that passes calls through ``look_up``.
 

@@ -1,0 +1,144 @@
+# Generated from src/cenote/client/several_aio.py by tools/unasync.py; do not edit.
+"""Commands about many keys, where several servers share them: one batch a server, all at once.
+
+Strategy: keys are grouped by their server, each group is one request, and all requests are under
+way before the first reply is read. A server that can not be asked is reported key by key:
+``set_many`` returns its keys among the failed ones, the other commands raise `PartialFailure`,
+which holds what the remaining servers answered. If none answered, the first error is raised as from
+a single server. With ``on_error="miss"`` each such server counts as one outage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeAlias
+
+from cenote.client.base_sync import Base
+from cenote.client.keys import K
+from cenote.client.outcome import OUTAGES
+from cenote.client.routed import Key
+from cenote.cluster.sync import Cluster
+from cenote.errors import CenoteError, NoNodesAvailable, PartialFailure
+from cenote.protocol import BatchReply, Request
+
+Encode: TypeAlias = "Callable[[Part[Any]], Request]"
+"""Makes the request for the keys of one server."""
+
+
+class Part(Generic[K]):
+    """The keys of one server.
+
+    Attributes:
+        number: The server.
+        positions: Where its keys stand among all.
+        names: The keys as given.
+        wires: The keys as they go on the wire.
+        meta: Whether the server knows the meta commands, where that has been asked.
+        reply: What it answered.
+        error: Why it could not be asked, else None.
+    """
+
+    __slots__ = ("error", "meta", "names", "number", "positions", "reply", "wires")
+
+    def __init__(
+        self, number: int, positions: list[int], names: Sequence[K], wires: Sequence[bytes]
+    ) -> None:
+        self.number = number
+        self.positions = positions
+        self.names = [names[position] for position in positions]
+        self.wires = [wires[position] for position in positions]
+        self.meta = False
+        self.reply: Any = None
+        self.error: CenoteError | None = None
+
+    def failures(self) -> dict[K, CenoteError]:
+        """Return the error of each key that has one."""
+        if self.error is not None:
+            return dict.fromkeys(self.names, self.error)
+        if not isinstance(self.reply, BatchReply):
+            return {}
+        for error in self.reply.unplaced:
+            return dict.fromkeys(self.names, error)  # one of them has failed: nobody knows which
+        failed = self.reply.failures.items()
+        return {self.names[index]: e for index, e in failed if isinstance(e, CenoteError)}
+
+    def drop_repeated(self) -> None:
+        """Leave each key in once."""
+        names = dict(zip(self.wires, self.names, strict=True))
+        self.wires, self.names = list(names), list(names.values())
+
+
+def failures_of(parts: Sequence[Part[K]]) -> dict[K, CenoteError]:
+    """Return the errors of all keys whose server could not be asked."""
+    return {name: error for part in parts for name, error in part.failures().items()}
+
+
+class Several(Base):
+    """What the multi-key commands have in common."""
+
+    def _parts(self, names: Sequence[K], wires: Sequence[bytes]) -> list[Part[K]]:
+        """Group keys by their server; nothing if a router knows none, and that is forgiven."""
+        places = wires
+        if Key in set(map(type, names)):
+            route = self._encoder.route
+            places = [
+                route(name) if isinstance(name, Key) else wire
+                for name, wire in zip(names, wires, strict=True)
+            ]
+        try:
+            spread = self._cluster.spread(places)
+        except NoNodesAvailable as error:
+            self._tolerate(error)
+            return []
+        return [Part(number, positions, names, wires) for number, positions in spread]
+
+    def _learn_meta(self, parts: Sequence[Part[K]], deadline: float) -> None:
+        """Find out which servers know the meta commands; known but for the first time."""
+        for part in parts:
+            try:
+                traits = self._cluster.way_to(part.number).traits(deadline)
+            except OUTAGES as error:
+                part.error = error
+            else:
+                part.meta = traits.meta
+
+    def _ask(self, parts: Sequence[Part[K]], encode: Encode, deadline: float) -> None:
+        """Ask the servers about their keys, all at the same time; those but that have failed."""
+        asked = [part for part in parts if part.error is None]
+        _fill(self._cluster, asked, encode, deadline)
+        for part in asked:
+            if part.error is not None and not isinstance(part.error, OUTAGES):
+                raise part.error
+
+    def _settle(self, parts: Sequence[Part[K]]) -> None:
+        """Count the outages that the client forgives; if no server answered, raise the first."""
+        errors = [part.error for part in parts if part.error is not None]
+        if not self._raises:
+            for error in errors:
+                self._tolerate(error)
+        elif errors and len(errors) == len(parts):
+            raise errors[0]
+
+    def _report(self, failures: Mapping[K, CenoteError], answered: object) -> None:
+        """Raise what keys have failed with, unless the client forgives it.
+
+        Raises:
+            PartialFailure: Some have.
+        """
+        if failures and self._raises:
+            first = next(iter(failures.values()))
+            raise PartialFailure(
+                f"{len(failures)} keys failed, the first with: {first}; see failures for each, and "
+                "answered for what the other servers said",
+                answered=answered,
+                failures=failures,
+            ) from first
+
+
+def _fill(cluster: Cluster, parts: Sequence[Part[K]], encode: Encode, deadline: float) -> None:
+    requests = [(part.number, encode(part)) for part in parts]
+    for part, reply in zip(parts, cluster.batch(requests, deadline), strict=True):
+        if isinstance(reply, CenoteError):
+            part.error = reply
+        else:
+            part.reply = reply

@@ -1,0 +1,187 @@
+"""A batch over several servers, from threads: what it returns, holds, sends again and gives up."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+
+import pytest
+
+from cenote.errors import ClientError, OperationTimeout, PoolClosed, PoolTimeout
+from cenote.node.many_sync import exchange_all
+from cenote.node.sync import Node
+from cenote.protocol import STORED, BatchReply, get, incr, set_many, store
+from cenote.testing.faults import Stall
+from cenote.testing.memcached import MemcachedServer
+from cenote.testing.proxy import FaultProxy
+from tests.node.worlds import TRUSTING, node_behind, soon
+
+SIZE = 3
+
+
+@pytest.fixture
+def proxies(server: MemcachedServer) -> Iterator[list[FaultProxy]]:
+    """Several ways to one server: as good as several servers."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(FaultProxy(server.endpoint)) for _ in range(SIZE)]
+
+
+@pytest.fixture
+def nodes(proxies: list[FaultProxy]) -> Iterator[list[Node]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(node_behind(proxy))) for proxy in proxies]
+
+
+def put(node: Node, key: bytes, value: bytes) -> None:
+    assert node.request(store("set", key, value, 0, 0), soon()) is STORED
+
+
+def assert_nothing_is_held(nodes: list[Node]) -> None:
+    assert [node.pool.stats().used for node in nodes] == [0] * len(nodes)
+
+
+def test_replies_come_in_the_order_of_the_requests(nodes: list[Node]) -> None:
+    for number, node in enumerate(nodes):
+        put(node, b"many%d" % number, b"%d" % number)
+    asked = [(node, get(b"many%d" % number)) for number, node in enumerate(nodes)]
+    assert exchange_all(asked, soon()) == [(b"%d" % number, 0, 0) for number in range(SIZE)]
+    assert exchange_all([], soon()) == []
+    assert_nothing_is_held(nodes)
+
+
+def test_an_error_is_the_answer_of_its_own_server_only(nodes: list[Node]) -> None:
+    put(nodes[0], b"text", b"no number")
+    refused, stored, found = exchange_all(
+        [
+            (nodes[0], incr(b"text", 1)),
+            (nodes[1], store("set", b"k", b"v", 0, 0)),
+            (nodes[2], get(b"text")),
+        ],
+        soon(),
+    )
+    assert isinstance(refused, ClientError)
+    assert (stored, found) == (STORED, (b"no number", 0, 0))
+    assert_nothing_is_held(nodes)
+    assert [node.pool.stats().created for node in nodes] == [1, 1, 1]
+
+
+def test_each_request_whose_idle_connection_was_closed_is_sent_again(
+    nodes: list[Node], proxies: list[FaultProxy]
+) -> None:
+    for node, proxy in zip(nodes, proxies, strict=True):
+        put(node, b"again", b"v")
+        proxy.hang_up()
+    assert exchange_all([(node, get(b"again")) for node in nodes], soon()) == [(b"v", 0, 0)] * SIZE
+    assert [node.health().retries for node in nodes] == [1] * SIZE
+
+
+def test_what_is_sent_again_is_sent_when_nothing_is_held(
+    proxies: list[FaultProxy],
+) -> None:
+    """The only connection of the second pool is in use by the batch until it has answered."""
+    options = replace(TRUSTING, max_size=1)
+    with ExitStack() as stack:
+        first, second = (
+            stack.enter_context(closing(node_behind(proxy, options))) for proxy in proxies[:2]
+        )
+        put(first, b"again", b"v")
+        put(second, b"again", b"v")
+        proxies[0].hang_up()
+        held: list[int] = []
+        once_more = first.once_more
+
+        def note(request, deadline):
+            held.append(second.pool.stats().used)
+            return once_more(request, deadline)
+
+        first.once_more = note  # type: ignore[method-assign]
+        asked = [(first, get(b"again")), (second, get(b"again"))]
+        assert exchange_all(asked, soon()) == [(b"v", 0, 0)] * 2
+        assert held == [0]
+
+
+def test_a_batch_that_may_do_harm_is_not_sent_again(
+    nodes: list[Node], proxies: list[FaultProxy]
+) -> None:
+    put(nodes[0], b"count", b"1")
+    proxies[0].hang_up()
+    (lost,) = exchange_all([(nodes[0], incr(b"count", 1))], soon())
+    assert isinstance(lost, ConnectionError)
+    assert nodes[0].request(get(b"count"), soon()) == (b"1", 0, 0)
+
+
+def test_a_server_that_can_not_be_leased_from_does_not_keep_the_others(nodes: list[Node]) -> None:
+    put(nodes[2], b"k", b"v")
+    nodes[0].close()
+    with ExitStack() as stack:
+        for _ in range(TRUSTING.max_size):
+            stack.enter_context(nodes[1].lease(soon()))
+        deadline = nodes[1].pool.clock() + 0.2
+        closed, busy, found = exchange_all([(node, get(b"k")) for node in nodes], deadline)
+    assert isinstance(closed, PoolClosed)
+    assert isinstance(busy, PoolTimeout)
+    assert isinstance(found, OperationTimeout)  # its turn came when the time was up
+
+
+def test_a_server_that_hangs_does_not_keep_the_others(
+    nodes: list[Node], proxies: list[FaultProxy]
+) -> None:
+    for node in nodes:
+        put(node, b"k", b"v")
+    proxies[0].replies = Stall()
+    silent, *found = exchange_all([(n, get(b"k")) for n in nodes], nodes[0].pool.clock() + 0.3)
+    assert isinstance(silent, OperationTimeout)
+    assert found == [(b"v", 0, 0)] * 2
+    assert_nothing_is_held(nodes)
+
+
+def test_large_batches_are_carried_out_side_by_side(nodes: list[Node]) -> None:
+    request = set_many([(b"large%d" % n, bytes(100_000), 0) for n in range(100)], 0, meta=True)
+    assert exchange_all([(node, request) for node in nodes], soon()) == [BatchReply()] * SIZE
+
+
+class Interrupted(BaseException):
+    """What a signal handler raises."""
+
+
+@contextmanager
+def struck(proxy: FaultProxy) -> Iterator[None]:
+    """Raise in the main thread once the server has answered and the reply is held back."""
+
+    def raise_it(*_: object) -> None:
+        raise Interrupted
+
+    replied = proxy.replied
+    before = signal.signal(signal.SIGUSR1, raise_it)
+
+    def strike() -> None:
+        proxy.wait_for(lambda proxy: proxy.replied > replied)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    try:
+        with pytest.raises(Interrupted):
+            yield
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_interrupted_it_destroys_what_it_has_not_finished(
+    nodes: list[Node], proxies: list[FaultProxy]
+) -> None:
+    for number, node in enumerate(nodes):
+        put(node, b"many%d" % number, b"%d" % number)
+    asked = [(node, get(b"many%d" % number)) for number, node in enumerate(nodes)]
+    proxies[1].replies = Stall()
+    with struck(proxies[1]):
+        exchange_all(asked, soon())
+    proxies[1].heal()
+    assert_nothing_is_held(nodes)
+    for node in nodes:
+        assert node.request(get(b"many0"), soon()) == (b"0", 0, 0)
+    assert [node.pool.stats().created for node in nodes[1:]] == [2, 2]

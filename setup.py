@@ -20,11 +20,13 @@ from setuptools.command.build_ext import build_ext
 COMPILED = {
     "cenote.protocol._speedups": "src/cenote/protocol/_speedups.pyx",
     "cenote.connection._exchange": "src/cenote/connection/_exchange.pyx",
+    "cenote.connection._flow_aio_c": "src/cenote/connection/flow_aio.py",
     "cenote.pool._instruments": "src/cenote/pool/_instruments.pyx",
     "cenote.pool._fast_c": "src/cenote/pool/fast.py",
     "cenote.pool._fast_sync_c": "src/cenote/pool/fast_sync.py",
     "cenote.pool._fast_aio_c": "src/cenote/pool/fast_aio.py",
     "cenote.node._lane_c": "src/cenote/node/lane.py",
+    "cenote.node._lane_aio_c": "src/cenote/node/lane_aio.py",
     "cenote.cluster._placing": "src/cenote/cluster/_placing.pyx",
     "cenote.client._keys_c": "src/cenote/client/keys.py",
     "cenote.client._hot_c": "src/cenote/client/hot_sync.py",

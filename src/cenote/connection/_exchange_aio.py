@@ -1,19 +1,9 @@
 """The asyncio exchange: requests and replies over one connected socket, many in flight.
 
-Strategy:
-1. Requests are answered in the order sent, so a queue of futures is all the bookkeeping there is.
-   Several may be in flight. Each reply is parsed in the callback that received it, straight into
-   its future.
-2. A caller that is cancelled or times out leaves its place in the queue: its reply is swallowed
-   when it comes and no other shifts. Until then the connection is not ``clean``, and a pool
-   discards it.
-3. Requests of one turn of the loop leave in one write, by one ``call_soon``; a request that finds
-   the connection idle and is waited for (``exchange``) leaves at once.
-4. One timer a connection, for the earliest deadline, left standing when requests are answered in
-   time: it looks at the queue when it strikes. No task, timer or ``wait_for`` a request.
-
-A plain ``Protocol``: one that receives into buffers (``BufferedProtocol``) took, in one run, 0.97,
-1.04 and 1.24 times as long for a get of 100 bytes, 4 KB and 100 KB, and is not simpler.
+Strategy: ``Flow`` carries the requests of any number of tasks and pairs them with their replies;
+what is here is what a connection needs beside that: exchanges of several steps, requests that
+nobody waits for, its state, its end, and the words for what went wrong. Until the replies to what
+was abandoned have come, a connection is not ``clean``, and a pool discards it.
 
 Everything here belongs to the event loop's thread; ``close`` and ``abort`` are plain functions. In
 a forked child nothing is written, and the loop, whose selector is the parent's too, is not told.
@@ -26,21 +16,19 @@ import math
 import os
 import select
 import socket
-from collections import deque
 from collections.abc import Sequence
 from time import monotonic
-from typing import TypeAlias, cast
+from typing import cast
 
 from cenote.connection import failures, inherited_aio
+from cenote.connection.flow_aio import WAITING
+from cenote.connection.flow_path_aio import Flow, Pending
 from cenote.connection.patience import GOODBYE
-from cenote.errors import CenoteError, ClientError, ProtocolError, ServerError
-from cenote.protocol import Reply, ReplyParser, Request
-
-_Asked: TypeAlias = "tuple[asyncio.Future[Reply] | None, Request, float, float]"
-"""A request under way, when it began and its deadline. No future: it was posted."""
+from cenote.errors import CenoteError, ClientError, ConnectionLost, ProtocolError, ServerError
+from cenote.protocol import Reply, Request
 
 
-class AsyncChannel(asyncio.Protocol):
+class AsyncChannel(Flow, asyncio.Protocol):
     """Requests and replies over one connected stream socket.
 
     Not thread-safe: to be used from its event loop only. Any number of tasks may have requests in
@@ -51,44 +39,13 @@ class AsyncChannel(asyncio.Protocol):
         timeout: Seconds, as given to ``connect``.
     """
 
-    __slots__ = (
-        "_cause",
-        "_closed",
-        "_flush_due",
-        "_forks",
-        "_loop",
-        "_outbox",
-        "_parser",
-        "_paused",
-        "_pid",
-        "_posted",
-        "_queue",
-        "_received",
-        "_sock",
-        "_strikes_at",
-        "_timer",
-        "_transport",
-        "address",
-        "timeout",
-    )
+    __slots__ = ("_cause", "_pid", "_sock", "address", "timeout")
 
     def __init__(self, sock: socket.socket, timeout: float, address: object) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__(asyncio.get_running_loop())
         self._sock = sock
         self._pid = os.getpid()
-        self._forks = inherited_aio.forks
-        self._parser = ReplyParser()
-        self._queue: deque[_Asked] = deque()
-        self._posted = 0  # how many of the queue nobody waits for
-        self._received = 0  # bytes since the last whole reply
-        self._outbox: list[bytes] = []
-        self._flush_due = False
-        self._paused = False
-        self._closed = False
         self._cause = ""  # of its end, if it was not closed from here
-        self._timer: asyncio.TimerHandle | None = None
-        self._strikes_at = math.inf
-        self._transport: asyncio.Transport | None = None
         self.timeout = timeout
         self.address = address
 
@@ -125,6 +82,10 @@ class AsyncChannel(asyncio.Protocol):
         """Whether the transport takes more; what it does not take is held back here."""
         return not self._paused
 
+    def lost(self) -> CenoteError:
+        """Make the error of whoever finds it closed."""
+        return failures.unusable(self.address, self._why_unusable())
+
     def fileno(self) -> int:
         """The socket's descriptor (-1 when closed)."""
         return self._sock.fileno()
@@ -148,32 +109,7 @@ class AsyncChannel(asyncio.Protocol):
             ServerError, ClientError: The server answered with an error; the connection stays clean
                 where the protocol allows it.
         """
-        if self._queue or self._flush_due:
-            return await self.submit(request, deadline)
-        now = monotonic()
-        self._check(request, now, deadline)
-        future = self._ask(request, now, deadline)
-        self._flush()
-        try:
-            return await future
-        finally:
-            del future  # it holds the error, whose traceback holds this frame
-
-    def submit(self, request: Request, deadline: float) -> asyncio.Future[Reply]:
-        """Send a request, together with all others of this turn of the loop.
-
-        Returns:
-            A future of the reply; it fails with what ``exchange`` raises. Cancelling it takes
-            nothing back: the reply is swallowed when it comes.
-
-        Raises: As ``exchange``, for what is known before anything is sent.
-        """
-        now = monotonic()
-        self._check(request, now, deadline)
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
-        return self._ask(request, now, deadline)
+        return cast(Reply, await self.submit(request, deadline))
 
     def post(self, request: Request, deadline: float | None = None) -> None:
         """Send a quiet request whose reply nobody waits for: its fence is verified when it comes.
@@ -184,12 +120,13 @@ class AsyncChannel(asyncio.Protocol):
 
         Raises: As ``submit``.
         """
-        now = monotonic()
-        self._check(request, now, math.inf if deadline is None else deadline)
+        now, limit = monotonic(), math.inf if deadline is None else deadline
+        if self._closed or self._is_inherited() or not now < limit:
+            self._refuse(request)
         self._posted += 1
-        self._append((None, request, now, math.inf))
-        if not self._flush_due:
-            self._flush()
+        pending = Pending(self._loop, request, now, limit)
+        pending.posted = True
+        self.ask(pending)
 
     async def converse(self, requests: Sequence[Request], deadline: float) -> list[Reply]:
         """Send several requests in one write and return their replies, error replies as values.
@@ -197,7 +134,9 @@ class AsyncChannel(asyncio.Protocol):
         Raises: As ``exchange``, but for the server's error replies.
         """
         futures = [self.submit(request, deadline) for request in requests]
-        replies = await asyncio.gather(*futures, return_exceptions=True)
+        replies: list[Reply | BaseException] = await asyncio.gather(
+            *futures, return_exceptions=True
+        )
         refusals = [reply for reply in replies if isinstance(reply, ServerError | ClientError)]
         for reply in replies:
             if isinstance(reply, BaseException) and reply not in refusals:
@@ -248,24 +187,6 @@ class AsyncChannel(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
-        """Give each reply to the future at the head of the queue."""
-        try:
-            replies = self._parser.feed(data)
-        except ProtocolError as error:
-            self._break(error)
-            return
-        if not replies:
-            self._received += len(data)
-            return
-        self._received = 0
-        for reply in replies:
-            self._answer(self._queue.popleft()[0], reply)
-        if self._closed and not self._queue:
-            self.abort()
-        elif not self._parser.usable:
-            self._break(failures.out_of_step(replies[-1], posted=True))
-
     def pause_writing(self) -> None:
         """Hold back what is asked from now on: the peer does not keep up."""
         self._paused = True
@@ -274,6 +195,8 @@ class AsyncChannel(asyncio.Protocol):
         """Send what was held back."""
         self._paused = False
         self._flush()
+        if self.sharer is not None and not self._paused:
+            self.sharer.writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail everything that waits, at once."""
@@ -282,87 +205,74 @@ class AsyncChannel(asyncio.Protocol):
 
     # Inside.
 
-    def _check(self, request: Request, now: float, deadline: float) -> None:
-        if self._closed or self._forks != inherited_aio.forks:
-            raise failures.unusable(self.address, self._why_unusable())
-        if not now < deadline:
-            raise failures.too_late(self.address, request.verb)
+    def _refuse(self, request: Request) -> None:
+        """Say why nothing can be sent."""
+        if self._closed or self._is_inherited():
+            raise self.lost()
+        raise failures.too_late(self.address, request.verb)
 
     def _why_unusable(self) -> str:
-        if self._forks != inherited_aio.forks:
-            return failures.FOREIGN
-        return failures.closed_by(self._cause)
+        return failures.FOREIGN if self._is_inherited() else failures.closed_by(self._cause)
 
-    def _ask(self, request: Request, now: float, deadline: float) -> asyncio.Future[Reply]:
-        future: asyncio.Future[Reply] = self._loop.create_future()
-        self._append((future, request, now, deadline))
-        if deadline < self._strikes_at:
-            self._set_timer(deadline, now)
-        return future
+    def _is_inherited(self) -> bool:
+        return self._forks != inherited_aio.forks
 
-    def _append(self, asked: _Asked) -> None:
-        request = asked[1]
-        self._parser.expect(request)
-        self._queue.append(asked)
-        self._outbox.append(request.payload)
+    def _conclude(self, reply: Reply) -> None:
+        """The last reply there is to come has come."""
+        if self._closed and not self._queue:
+            self.abort()
+        elif not self._parser.usable:
+            self._break(failures.out_of_step(reply, posted=True))
 
-    def _flush(self) -> None:
-        self._flush_due = False
-        outbox = self._outbox
-        if not outbox or self._paused or self._transport is None:
-            return
-        if self._forks != inherited_aio.forks:
-            return
-        self._outbox = []
-        self._transport.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
-
-    def _answer(self, future: asyncio.Future[Reply] | None, reply: Reply) -> None:
-        if future is None:
-            self._posted -= 1
-        elif not future.done():
-            if isinstance(reply, CenoteError):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
-
-    def _set_timer(self, deadline: float, now: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._strikes_at = deadline
-        self._timer = self._loop.call_later(max(0.001, deadline - now), self._strike)
+    def _give_up(self) -> None:
+        """A shared connection has been silent for too long: it is taken for half-open."""
+        self._break(failures.SILENT)
 
     def _strike(self) -> None:
         """Fail what is past its deadline and set the timer for what comes next."""
         self._timer, self._strikes_at = None, math.inf
         now = monotonic()
         earliest = math.inf
-        for asked in self._queue:
-            future, _, _, deadline = asked
-            if future is None or future.done():
+        for pending in self._queue:
+            if pending.posted or pending.state != WAITING:
                 continue
-            if deadline <= now:
-                future.set_exception(failures.timed_out(self._progress(asked)))
-            else:
-                earliest = min(earliest, deadline)
-        if earliest < math.inf:
+            if pending.deadline <= now:
+                pending.fail(failures.timed_out(self._progress(pending)))
+            elif pending.deadline < earliest:
+                earliest = pending.deadline
+        if self.sharer is not None and self._queue:
+            earliest = min(earliest, self._look_at_head(now))
+        if earliest < math.inf and not self._closed:
             self._set_timer(earliest, now)
 
-    def _progress(self, asked: _Asked) -> failures.Progress:
-        _, request, began, _ = asked
-        size = len(request.payload)
-        sent = max(0, size - self._unsent())
-        received = self._received if asked is self._queue[0] else 0
-        seconds = monotonic() - began
-        return failures.Progress(self.address, request.verb, size, sent, received, seconds)
+    def _look_at_head(self, now: float) -> float:
+        """Judge whether the next reply will ever come; return when to look again."""
+        assert self.sharer is not None
+        head = self._queue[0]
+        if now < head.deadline:
+            return head.deadline
+        given_up_at = head.deadline + (head.deadline - head.began)
+        if now >= given_up_at:
+            self._give_up()
+            return math.inf
+        self.sharer.overdue()
+        return given_up_at
 
-    def _unsent(self) -> int:
+    def _progress(self, pending: Pending) -> failures.Progress:
+        verb, size = pending.request.verb, len(pending.request.payload)
+        sent = max(0, size - self._held_back())
+        received = self._received if pending is self._queue[0] else 0
+        seconds = monotonic() - pending.began
+        return failures.Progress(self.address, verb, size, sent, received, seconds)
+
+    def _held_back(self) -> int:
         buffered = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        return buffered + sum(map(len, self._outbox))
+        return buffered + self._unsent
 
-    def _break(self, error: CenoteError) -> None:
+    def _break(self, cause: object) -> None:
         """Believe nothing any more: everything that waits fails, the connection is closed."""
         self._closed = True
-        self._end(error)
+        self._end(cause)
         if self._transport is not None:
             self._transport.abort()
 
@@ -372,18 +282,21 @@ class AsyncChannel(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._strikes_at = None, math.inf
-        replied = self._parser.started
-        for asked in self._queue:
-            future = asked[0]
-            if future is not None and not future.done():
-                future.set_exception(self._ending(asked, cause, replied))
-            replied = False
+        lost, replied = list(self._queue), self._parser.started
+        failed = [self._ending(each, cause, replied and not n) for n, each in enumerate(lost)]
         self._queue.clear()
         self._outbox.clear()
-        self._posted = 0
+        self._posted = self._unsent = 0
+        sharer, self.sharer = self.sharer, None
+        if sharer is not None:
+            sharer.ended(cause if isinstance(cause, CenoteError) else ConnectionLost(self._cause))
+        for pending, error in zip(lost, failed, strict=True):
+            waited_for = pending.state == WAITING and not pending.posted
+            if waited_for and (sharer is None or not sharer.rescue(pending, error)):
+                pending.fail(error)
 
-    def _ending(self, asked: _Asked, cause: object, replied: bool) -> CenoteError:
-        progress = self._progress(asked)
+    def _ending(self, pending: Pending, cause: object, replied: bool) -> CenoteError:
+        progress = self._progress(pending)
         if isinstance(cause, ProtocolError):
             return failures.broken(progress, cause)
         return failures.lost(progress, cause or "closed from this side", replied=replied)

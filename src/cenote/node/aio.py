@@ -1,8 +1,9 @@
-"""One memcached server, from asyncio: an exclusive lease for each request.
+"""One memcached server, from asyncio: callers share a few connections.
 
-Strategy: a request takes a connection from the node's pool, is exchanged on it, and gives it back;
-the connection proves by itself whether it is clean. A request suspends once where a connection is
-idle (for its reply), twice where it must wait for one. Twin: ``sync.py``.
+Strategy: requests of all callers travel in pipelines over lanes, which are connections leased from
+the node's pool (``lane_aio.py``); a request suspends once, for its reply. Long values have lanes of
+their own (``wide``), so that short ones do not wait behind them. Whoever needs a connection to
+himself leases one. Twin: ``sync.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from cenote.connection.aio import AsyncConnection, connect
 from cenote.node.health import NodeHealth, assess
-from cenote.node.retry import may_retry
+from cenote.node.lane_path_aio import Lanes
+from cenote.node.line_aio import Line
+from cenote.node.sharing import DEFAULTS, Sharing
 from cenote.node.verdicts import classify
 from cenote.pool.aio import AsyncPool
 from cenote.protocol import meta_noop, version
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from cenote.connection import Address, ProtocolChoice, Traits
     from cenote.pool import Observer, PoolOptions
     from cenote.pool.fast_aio import AsyncLease
-    from cenote.protocol import Reply, Request
+    from cenote.protocol import Request
 
 
 class AsyncServerConnector:
@@ -81,7 +84,17 @@ class AsyncNode:
         name: Its name in health reports and error texts.
         protocol: Which commands to use: ``"auto"`` asks the server.
         options: The pool's options.
+        sharing: How requests share connections.
         observer: Listens to the pool.
+
+    Attributes:
+        pool: The connections.
+        request: Sends a request and returns the future of its reply; see ``Lanes.request``.
+            Cancelled or past its deadline, a request costs no connection; it fails with
+
+            * ``PoolError``: no connection could be had;
+            * ``OperationTimeout``, ``ConnectionLost``, ``ProtocolError``: there was no reply;
+            * ``ServerError``, ``ClientError``: the server answered with an error.
     """
 
     def __init__(
@@ -91,16 +104,32 @@ class AsyncNode:
         name: str,
         protocol: ProtocolChoice,
         options: PoolOptions,
+        sharing: Sharing = DEFAULTS,
         observer: Observer | None = None,
     ) -> None:
         self.name = name
-        self.retries = 0
         self._connector = AsyncServerConnector(address, protocol, options.connect_timeout)
         self.pool: AsyncPool[AsyncConnection] = AsyncPool.from_options(
             self._connector, options, name=name, observer=observer
         )
-        self._checkout_nowait = self.pool.checkout_nowait
-        self._checkin = self.pool.checkin
+        waiting = options.max_waiting
+        self._wide = None
+        if options.max_size > 1:
+            self._wide = Lanes(
+                self.pool,
+                Line(self.pool, waiting),
+                max_in_flight=1,
+                max_lanes=options.max_size - 1,  # one is left for what is short
+            )
+        self._lanes = Lanes(
+            self.pool,
+            Line(self.pool, waiting),
+            max_in_flight=sharing.max_in_flight,
+            max_lanes=options.max_size,
+            long=sharing.long_value,
+            wide=self._wide,
+        )
+        self.request = self._lanes.request
 
     def __repr__(self) -> str:
         return f"<AsyncNode {self.name}>"
@@ -117,42 +146,29 @@ class AsyncNode:
         await self.pool.open(wait=True, timeout=timeout)
 
     async def close(self, timeout: float = 10.0) -> None:
-        """Close the pool; requests under way have ``timeout`` seconds to end."""
-        await self.pool.close(timeout)
+        """Close the pool; requests under way have ``timeout`` seconds to end.
 
-    async def request(self, request: Request, deadline: float) -> Reply:
-        """Send ``request`` and return its reply.
-
-        Args:
-            request: What an encoder of ``cenote.protocol`` made.
-            deadline: Absolute, on the monotonic clock; covers the wait, the exchange, a retry.
-
-        Raises:
-            PoolError: No connection could be had.
-            OperationTimeout, ConnectionLost, ProtocolError: The exchange failed; the connection is
-                destroyed.
-            ServerError, ClientError: The server answered with an error.
+        A cancel ends the wait; what is in flight then fails.
         """
-        # Cancelled while it waits, checkout passes on what it was granted; cancelled in the
-        # exchange, the connection is dirty and goes.
-        entry = self._checkout_nowait() or await self.pool.checkout(deadline)
+        kinds = [self._lanes] if self._wide is None else [self._lanes, self._wide]
+        for lanes in kinds:
+            lanes.close()
         try:
-            reply = await entry.resource.exchange(request, deadline)
-        except BaseException as error:
-            uses = entry.uses
-            self._checkin(entry, error)
-            if not may_retry(request, error, uses=uses):
-                raise
-        else:
-            self._checkin(entry)
-            return reply
-        return await self._once_more(request, deadline)
+            await self.pool.close(timeout)
+        finally:
+            for lanes in kinds:
+                lanes.abort()
 
     async def post(self, request: Request, deadline: float) -> None:
         """Send a quiet ``request`` and return without its reply, which is verified later.
 
         Raises: As ``request``, but for errors of the server, which nobody hears of.
         """
+        self._lanes.enter()
+        lane = self._lanes.choose()
+        if lane is not None:
+            lane.channel.post(request, deadline)
+            return
         async with self.lease(deadline) as connection:
             connection.post(request, deadline)
 
@@ -173,12 +189,6 @@ class AsyncNode:
         return assess(
             self.name,
             self.pool.stats(),
-            retries=self.retries,
+            retries=self._lanes.retries + (self._wide.retries if self._wide else 0),
             last_error=self._connector.last_error,
         )
-
-    async def _once_more(self, request: Request, deadline: float) -> Reply:
-        """The one retry, on another connection; what it raises stands."""
-        self.retries += 1
-        async with self.lease(deadline) as connection:
-            return await connection.exchange(request, deadline)

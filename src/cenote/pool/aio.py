@@ -8,14 +8,15 @@ order. The twin for threads is ``sync.py``: the same verbs, options and errors.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
-from cenote.errors import LeaseError
+from cenote.errors import LeaseError, PoolError
 from cenote.pool import refusals
 from cenote.pool.connector import AsyncConnector, AsyncHooks, Classify, async_hooks
 from cenote.pool.driver_aio import AsyncDriver
@@ -236,6 +237,24 @@ class AsyncPool(AsyncDriver[T]):
         entry = self._leased_entry(conn)
         self._order(lambda now: self._core.detach(entry, now))
         return conn
+
+    # For who shares its connections among callers that it never sees.
+
+    def bind(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop, which becomes the pool's if it has none yet.
+
+        Raises:
+            WrongLoop: The pool belongs to another event loop.
+        """
+        return self._enter()
+
+    def grow(self) -> bool:
+        """Have one more connection opened, if the pool may; True: one is being opened."""
+        return self._order(self._core.grow)
+
+    def refusal(self, why: Literal["timeout", "saturated", "closed"], since: float) -> PoolError:
+        """Count and make the error of a caller who has waited ``since`` (on the pool's clock)."""
+        return self._order(lambda now: self._core.refusal(why, Ticket(since), now))
 
     def _leased_entry(self, conn: T) -> Entry[T]:
         entry = self.stack.reclaim(conn)

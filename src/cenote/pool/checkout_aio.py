@@ -22,7 +22,7 @@ from cenote.errors import ConnectFailed, PoolSaturated
 from cenote.pool.actor_aio import Actor
 from cenote.pool.connector import AsyncHooks
 from cenote.pool.core import PoolCore
-from cenote.pool.fast import RESERVED
+from cenote.pool.fast import NEVER, RESERVED
 from cenote.pool.fast_path import Entry
 from cenote.pool.waiters import GRANTED, NEW, Ticket
 
@@ -220,7 +220,7 @@ def _alarm(
     loop: asyncio.AbstractEventLoop, seeker: Seeker[T], limit: float | None
 ) -> asyncio.TimerHandle | None:
     """Wake the seeker at its deadline."""
-    if limit is None:
+    if limit is None or limit == NEVER:
         return None
     if limit <= 0:
         seeker.expire()

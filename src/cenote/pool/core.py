@@ -49,9 +49,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from cenote.errors import LeaseError, PoolTimeout
+from cenote.errors import LeaseError, PoolError, PoolTimeout
 from cenote.pool import refusals, reports
 from cenote.pool.actions import Close, Connect
 from cenote.pool.fast import (
@@ -68,6 +68,7 @@ from cenote.pool.options import PoolOptions, check_sizes
 from cenote.pool.state import Describe, anonymous
 from cenote.pool.stats import Holder, PoolStats, Reason
 from cenote.pool.upkeep import Upkeep
+from cenote.pool.waiters import Ticket
 
 T = TypeVar("T")
 
@@ -131,6 +132,18 @@ class PoolCore(Leasing[T]):
             self.phase = "ready"
         self.settle(now)
 
+    def refusal(
+        self, why: Literal["timeout", "saturated", "closed"], ticket: Ticket[T], now: float
+    ) -> PoolError:
+        """Count and build the error of a caller who waits elsewhere for what this pool has."""
+        if why == "closed":
+            return refusals.closed(self, ticket, now)
+        if why == "saturated":
+            self.tallies.saturated += 1
+            return refusals.saturated(self, ticket, now)
+        self.tallies.timeouts += 1
+        return refusals.timeout(self, ticket, now)
+
     # Connecting.
 
     def connected(self, connect: Connect, resource: T, now: float) -> None:
@@ -151,6 +164,13 @@ class PoolCore(Leasing[T]):
         self.upkeep.replaced(connect.replaces, now)
         self.welcome(entry, now)
         self.settle(now)
+
+    def grow(self, now: float) -> bool:
+        """Open one more connection, if the pool may and none is being opened; True: one is."""
+        self.settle(now)
+        if not self.connecting and self._may_connect(now):
+            self.connect(now)
+        return self.connecting > 0
 
     def connect_failed(self, connect: Connect, error: BaseException, now: float) -> None:
         """A connection could not be opened: back off; a pool that fails when down fails waiters."""

@@ -206,7 +206,7 @@ def _current_task_of(loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
 def _describe(holder: object) -> tuple[str, str]:
     """Name a task, and say where it is now."""
     if not isinstance(holder, asyncio.Task):
-        return "?", ""
+        return holder if isinstance(holder, str) else "?", ""
     frame: FrameType | None = None
     awaited: object = holder.get_coro()
     while awaited is not None:

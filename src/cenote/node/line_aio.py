@@ -1,0 +1,168 @@
+"""Where requests stand that no lane takes: none is open yet, or the peer does not keep up.
+
+Strategy: a queue with one timer, as a connection has, and one task that opens a lane: it waits in
+the pool like any caller, for all who stand here. What it fails with (the pool is down, or closed)
+fails them all. The line is bounded by the pool's ``max_waiting``; who comes then is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from copy import copy
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from cenote.connection.flow_path_aio import Pending
+from cenote.errors import CenoteError
+
+if TYPE_CHECKING:
+    from cenote.connection.aio import AsyncConnection
+    from cenote.node.lane_aio import Lanes
+    from cenote.pool.aio import AsyncPool
+    from cenote.protocol import Request
+
+_SOONEST = 0.001  # seconds between two strikes of the timer
+
+
+class Line:
+    """Requests that wait for a lane, oldest first.
+
+    Args:
+        pool: Where lanes come from.
+        max_waiting: Requests that may stand here at once; None: no limit.
+
+    Attributes:
+        lanes: Whose line it is.
+        loop: The loop it belongs to, once it is used.
+    """
+
+    def __init__(self, pool: AsyncPool[AsyncConnection], max_waiting: int | None) -> None:
+        self._pool = pool
+        self._max_waiting = inf if max_waiting is None else max_waiting
+        self._queue: deque[Pending] = deque()
+        self._opener: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._strikes_at = inf
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self.lanes: Lanes | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many requests stand here, those whose callers have left included."""
+        return len(self._queue)
+
+    def wait(self, request: Request, deadline: float) -> Pending:
+        """Have a request stand in line.
+
+        Returns:
+            The future of its reply.
+
+        Raises:
+            PoolClosed, PoolSaturated: It may not.
+            PoolTimeout: The deadline has passed.
+        """
+        now = monotonic()
+        if self._closed:
+            raise self._pool.refusal("closed", now)
+        if self.waiting >= self._max_waiting:
+            raise self._pool.refusal("saturated", now)
+        if not now < deadline:
+            raise self._pool.refusal("timeout", now)
+        assert self.loop is not None
+        pending = Pending(self.loop, request, now, deadline)
+        self._queue.append(pending)
+        self._attend(deadline, now)
+        return pending
+
+    def join(self, pending: Pending) -> bool:
+        """Have a request that was on its way before stand at the head; False: it may not."""
+        if self._closed:
+            return False
+        self._queue.appendleft(pending)
+        self._attend(pending.deadline, monotonic())
+        return True
+
+    def serve(self, channel: AsyncConnection) -> None:
+        """Send the oldest request, if anybody waits for it still."""
+        pending = self._queue.popleft()
+        if not pending.done():
+            if pending.deadline > monotonic():
+                channel.ask(pending)
+            else:
+                pending.fail(self._pool.refusal("timeout", pending.began))
+
+    def open_lane(self) -> None:
+        """See to it that a lane is opened."""
+        if self._opener is None and self.loop is not None:
+            self._opener = self.loop.create_task(
+                self._open(), name=f"{self._pool.name}: open a lane", context=contextvars.Context()
+            )
+
+    async def _open(self) -> None:
+        """Lease a connection; whoever stands here takes what comes of it."""
+        assert self.lanes is not None
+        try:
+            entry = await self._pool.checkout(inf)  # cancelled here, it passes on what it was given
+        except CenoteError as error:
+            self._opener = None
+            self._fail(error)
+        else:
+            self._opener = None
+            self.lanes.admit(entry)
+
+    # Time.
+
+    def _attend(self, deadline: float, now: float) -> None:
+        self.open_lane()
+        if deadline < self._strikes_at and self.loop is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._strikes_at = deadline
+            self._timer = self.loop.call_later(max(_SOONEST, deadline - now), self._strike)
+
+    def _strike(self) -> None:
+        """Fail who is past his deadline; forget who has left; nobody left: open nothing."""
+        self._timer, self._strikes_at = None, inf
+        now = monotonic()
+        there = [each for each in self._queue if not each.done()]
+        late = [each for each in there if each.deadline <= now]
+        self._queue = deque(each for each in there if each.deadline > now)
+        if late:
+            since = min(each.began for each in late)
+            self._fail_each(late, self._pool.refusal("timeout", since))
+        if self._queue:
+            self._attend(min(each.deadline for each in self._queue), now)
+        elif self._opener is not None:
+            self._opener.cancel()
+            self._opener = None
+
+    # The end.
+
+    def close(self) -> None:
+        """Let nobody stand here any more."""
+        self._closed = True
+        self._fail(self._pool.refusal("closed", monotonic()))
+        if self._opener is not None:
+            self._opener.cancel()
+            self._opener = None
+
+    def forget(self) -> None:
+        """In a forked child: have nothing to do with the parent's callers."""
+        self._queue.clear()
+        self._opener = self._timer = None
+        self._strikes_at = inf
+
+    def _fail(self, error: CenoteError) -> None:
+        lost, self._queue = self._queue, deque()
+        self._fail_each(list(lost), error)
+
+    def _fail_each(self, lost: list[Pending], error: CenoteError) -> None:
+        """Fail each with an error of its own: a traceback belongs to one raising."""
+        for pending in lost:
+            own = copy(error)
+            own.__cause__ = error.__cause__
+            pending.fail(own)

@@ -34,5 +34,5 @@ class Sharer(Protocol):
         """The connection has ended; called once, before any ``rescue``."""
 
     def rescue(self, lost: Any, error: CenoteError) -> bool:
-        """Take over a ``Pending`` that was lost with the connection; False: it is not to be saved."""
+        """Take over a ``Pending`` that was lost with the connection; False: let it fail."""
         raise NotImplementedError

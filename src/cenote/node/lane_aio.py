@@ -145,7 +145,7 @@ class Lanes:
     ) -> None:
         self._pool = pool
         self._line = line
-        line.lanes = self
+        line.admit = self.admit
         self._open: list[Lane] = []  # those that take requests
         self._leased: set[Lane] = set()  # those, and those that are being drained
         self._long_keys: dict[bytes, None] = {}

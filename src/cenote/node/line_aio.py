@@ -19,9 +19,11 @@ from cenote.connection.flow_path_aio import Pending
 from cenote.errors import CenoteError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cenote.connection.aio import AsyncConnection
-    from cenote.node.lane_aio import Lanes
     from cenote.pool.aio import AsyncPool
+    from cenote.pool.fast_path import Entry
     from cenote.protocol import Request
 
 _SOONEST = 0.001  # seconds between two strikes of the timer
@@ -35,7 +37,7 @@ class Line:
         max_waiting: Requests that may stand here at once; None: no limit.
 
     Attributes:
-        lanes: Whose line it is.
+        admit: Is given the connection that a lane is to be made of.
         loop: The loop it belongs to, once it is used.
     """
 
@@ -48,7 +50,7 @@ class Line:
         self._strikes_at = inf
         self.loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self.lanes: Lanes | None = None
+        self.admit: Callable[[Entry[AsyncConnection]], None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -104,7 +106,7 @@ class Line:
 
     async def _open(self) -> None:
         """Lease a connection; whoever stands here takes what comes of it."""
-        assert self.lanes is not None
+        assert self.admit is not None
         try:
             entry = await self._pool.checkout(inf)  # cancelled here, it passes on what it was given
         except CenoteError as error:
@@ -112,7 +114,7 @@ class Line:
             self._fail(error)
         else:
             self._opener = None
-            self.lanes.admit(entry)
+            self.admit(entry)
 
     # Time.
 

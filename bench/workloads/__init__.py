@@ -119,7 +119,7 @@ GROUPS = (
         columns=("idle connections",),
         figure="bytes",
         slice_seconds=0,
-        rounds=1,
+        rounds=3,
         server="crowded",
     ),
 )

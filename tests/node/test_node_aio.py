@@ -147,7 +147,7 @@ async def test_health_names_the_last_error_until_a_connect_succeeds(proxy: Fault
         assert node.health().state == "unknown"
         proxy.stop()
         with pytest.raises((ConnectFailed, TimeoutError)):
-            await node.request(get(b"k"), monotonic() + 0.1)
+            await node.request(get(b"k"), monotonic() + 0.5)
         assert node.health().state == "down"
         assert "refused" in str(node.health().last_error).lower()
         proxy.start()

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 from cenote.errors import InvalidArgument
 from cenote.protocol import grammar as g
 from cenote.protocol._request import (
+    GetRequest,
     Request,
+    StoreRequest,
     check_exptime,
     check_flags,
     check_u64,
@@ -34,25 +36,9 @@ STORE_VERBS: Final = {
 # Retrieval.
 
 
-class get(Request):  # noqa: N801 - it is called as the other encoders are
-    """Ask for one item: ``RawItem | None``.
-
-    A class of its own, so that nothing needs to be stored but what differs from one to the next.
-    """
-
-    __slots__ = ()
-
-    kind = g.GET
-    keys = None
-    count = 1
-    idempotent = True
-    verb = "get"
-    opaque = None
-    echo = 0
-
-    def __init__(self, key: bytes) -> None:
-        self.payload = b"get %b\r\n" % key
-        self.key = key
+def get(key: bytes) -> Request:
+    """Ask for one item: ``RawItem | None``."""
+    return GetRequest(key)
 
 
 def gets(key: bytes) -> Request:
@@ -122,24 +108,6 @@ def _lines_of_keys(command: bytes, keys: tuple[bytes, ...], limit: int) -> list[
 # Storage.
 
 
-class _Storing(Request):
-    """A storage command; the class says what is alike in all of them."""
-
-    __slots__ = ()
-
-    kind = g.STORE
-    keys = None
-    count = 1
-    opaque = None
-    echo = 0
-
-    def __init__(self, payload: bytes, key: bytes, verb: str) -> None:
-        self.payload = payload
-        self.key = key
-        self.idempotent = verb == "set"
-        self.verb = verb
-
-
 def store(verb: str, key: bytes, value: bytes, flags: int, exptime: int) -> Request:
     """Store an item by ``set``, ``add``, ``replace``, ``append`` or ``prepend``: ``Status``."""
     command = STORE_VERBS.get(verb)
@@ -149,7 +117,7 @@ def store(verb: str, key: bytes, value: bytes, flags: int, exptime: int) -> Requ
         check_flags(flags)
         check_exptime(exptime)
     line = b"%b %b %d %d %d\r\n%b\r\n" % (command, key, flags, exptime, len(value), value)
-    return _Storing(line, key, verb)
+    return StoreRequest(line, key, verb)
 
 
 def cas(key: bytes, value: bytes, flags: int, exptime: int, token: int) -> Request:

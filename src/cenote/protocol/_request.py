@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from cenote.errors import InvalidArgument
-from cenote.protocol.grammar import ECHO_BASE64, ECHO_KEY
+from cenote.protocol.grammar import ECHO_BASE64, ECHO_KEY, GET, STORE
 
 
 class Request:
@@ -50,6 +50,45 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.verb} {len(self.payload)} bytes>"
+
+
+# What services live on: the class says what is alike in all of them, to be stored in none.
+
+
+class GetRequest(Request):
+    """``get`` of one key."""
+
+    __slots__ = ()
+
+    kind = GET
+    keys = None
+    count = 1
+    idempotent = True
+    verb = "get"
+    opaque = None
+    echo = 0
+
+    def __init__(self, key: bytes) -> None:
+        self.payload = b"get %b\r\n" % key
+        self.key = key
+
+
+class StoreRequest(Request):
+    """A storage command."""
+
+    __slots__ = ()
+
+    kind = STORE
+    keys = None
+    count = 1
+    opaque = None
+    echo = 0
+
+    def __init__(self, payload: bytes, key: bytes, verb: str) -> None:
+        self.payload = payload
+        self.key = key
+        self.idempotent = verb == "set"
+        self.verb = verb
 
 
 # Numbers. A shift of anything but an int is a TypeError, and leaves 0 exactly when it is in range.

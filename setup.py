@@ -28,8 +28,8 @@ COMPILED = {
     "cenote.node._lane_c": "src/cenote/node/lane.py",
     "cenote.node._lane_aio_c": "src/cenote/node/lane_aio.py",
     "cenote.cluster._placing": "src/cenote/cluster/_placing.pyx",
-    "cenote.client._keys_c": "src/cenote/client/keys.py",
-    "cenote.client._hot_c": "src/cenote/client/hot_sync.py",
+    "cenote.client._keys_c": "src/cenote/client/_keys_c.pyx",
+    "cenote.client._hot_c": "src/cenote/client/_hot_c.pyx",
 }
 DIRECTIVES = {"language_level": 3, "freethreading_compatible": True}
 WITHOUT = """

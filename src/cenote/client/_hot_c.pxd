@@ -1,6 +1,8 @@
-# C types for hot_sync.py, which is compiled unchanged as cenote.client._hot_c.
+# C types for _hot_c.pyx.
 
 from cenote.client._keys_c cimport KeyEncoder
+from cenote.node._lane_c cimport Lane
+from cenote.protocol._speedups cimport Request
 
 
 cdef class Hot:
@@ -8,6 +10,10 @@ cdef class Hot:
     cdef public KeyEncoder _encoder
     cdef public object _dumps
     cdef public object _loads
-    cdef public object _request
+    cdef readonly object _request
+    cdef Lane _lane
     cdef public double _timeout
-    cdef public long _verbatim
+    cdef public object _verbatim
+    cdef bint _takes_bytes
+
+    cdef object _ask(self, Request request, double deadline, object key)

@@ -1,4 +1,4 @@
-# C types for keys.py, which is compiled unchanged as cenote.client._keys_c.
+# C types for _keys_c.pyx.
 
 cimport cython
 
@@ -7,7 +7,7 @@ cimport cython
 cdef class KeyEncoder:
     cdef bytes _prefix
     cdef Py_ssize_t _room
-    cdef bint _hash_long
+    cdef object _carefully
+    cdef readonly object route
 
-    @cython.locals(text=str, encoded=bytes)
     cpdef bytes wire(self, key)

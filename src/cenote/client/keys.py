@@ -4,8 +4,8 @@ Strategy: ``str`` and ``bytes`` spell the same key (UTF-8). A key that memcached
 refused here, before a byte is sent: a space or a control byte in a key lets the rest of the line,
 and then the value, be read as commands. The common case is one scan in C, ``str.isprintable``: it
 is False for every control character and for lone surrogates, and leaves only the space to look for.
-Everything else takes the careful road, which also finds the words for the error. The encoder is
-compiled where possible: the same file, as ``cenote.client._keys_c``, types in ``_keys_c.pxd``.
+Everything else takes the careful road, which also finds the words for the error. The encoder has a
+compiled twin, ``_keys_c.pyx``, which deals with plain ASCII and leaves the rest to this one.
 
 Many keys are checked as one joined string, so that a key of a batch costs less than a single one.
 """

@@ -28,7 +28,8 @@ from libc.math cimport INFINITY
 from libc.string cimport strerror
 from posix.unistd cimport getpid
 
-from cenote.protocol._speedups cimport MORE, ReplyParser, Request
+from cenote._clock cimport monotonic
+from cenote.protocol._speedups cimport MORE, ReplyParser, Request, plain_reply
 
 cdef extern from "Python.h":
     bint PyExceptionInstance_Check(object)
@@ -38,24 +39,11 @@ cdef extern from *:
     #include <poll.h>
     #include <sys/socket.h>
     #include <sys/time.h>
-    #include <time.h>
 
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0
     #endif
     #define CENOTE_NOW (MSG_DONTWAIT | MSG_NOSIGNAL)
-
-    #ifdef __APPLE__  /* the clock that time.monotonic reads */
-    #define CENOTE_CLOCK CLOCK_UPTIME_RAW
-    #else
-    #define CENOTE_CLOCK CLOCK_MONOTONIC
-    #endif
-
-    static inline double cenote_monotonic(void) {
-        struct timespec t;
-        clock_gettime(CENOTE_CLOCK, &t);
-        return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-    }
 
     static inline int cenote_set_timeout(int fd, double seconds) {
         struct timeval t;
@@ -73,7 +61,6 @@ cdef extern from *:
     }
     """
     int NOW "CENOTE_NOW"
-    double monotonic "cenote_monotonic"() nogil
     int set_timeout "cenote_set_timeout"(int fd, double seconds) nogil
     bint claim "cenote_claim"(char *flag)
     void unclaim "cenote_unclaim"(char *flag)
@@ -312,10 +299,9 @@ cdef class Channel:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(request.payload), used = 0
         cdef const char *payload = PyBytes_AS_STRING(request.payload)
         cdef int fd = self.fd, error = 0, send_error = 0
-        cdef bint receive
+        cdef bint receive, alone = not self.parser.waiting()
         cdef list replies
         self.begin(request.verb, deadline)
-        self.parser.push(request)
         try:
             receive = deadline - self.began >= PRECISE
             if receive and self.armed + TICKS > deadline - self.began:
@@ -327,6 +313,12 @@ cdef class Channel:
                     taken = recv(fd, buffer, BUFFER, 0)
                     error = errno
             self.sent = would_block(sent, send_error)
+            if alone and receive and sent == size and taken > 0:
+                reply = plain_reply(request, buffer, taken)
+                if reply is not MORE:
+                    self.dirty = False
+                    return reply
+            self.parser.push(request)
             if sent != size or not receive:
                 replies = []
             elif taken > 0:

@@ -74,6 +74,11 @@ cdef class Request:
     cdef readonly bint idempotent
 
 
+cpdef Request get(bytes key)
+cpdef Request store(str verb, bytes key, bytes value, flags, exptime)
+cdef object plain_reply(Request request, const char *data, Py_ssize_t size)
+
+
 cdef class ReplyReader:
     cdef Request head                # whose reply is being read, else None
     cdef Py_ssize_t max_value

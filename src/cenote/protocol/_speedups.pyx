@@ -47,6 +47,7 @@ cdef object TOUCHED = Status.TOUCHED
 cdef object OK = Status.OK
 
 cdef object new_tuple = tuple.__new__
+cdef object ZERO = 0
 cdef object CARRY_DATA = grammar.CARRY_DATA
 
 cdef Py_ssize_t MAX_LINE = grammar.MAX_LINE

@@ -11,8 +11,10 @@ cdef inline bytes key_line(const char *command, Py_ssize_t length, bytes key):
     return payload
 
 
-def get(bytes key not None):
+cpdef Request get(bytes key):
     """Ask for one item: `RawItem | None`."""
+    if key is None:  # a typed argument may be, in a function that C can call
+        raise TypeError("get takes a key of bytes, not None")
     return make(key_line("get ", 4, key), GET, key, True, "get")
 
 
@@ -108,8 +110,10 @@ cdef Py_ssize_t write_lines(
 cdef dict COMMANDS = {verb: command + b" " for verb, command in _encoders.STORE_VERBS.items()}
 
 
-def store(str verb not None, bytes key not None, bytes value not None, flags, exptime):
+cpdef Request store(str verb, bytes key, bytes value, flags, exptime):
     """Store an item by `set`, `add`, `replace`, `append` or `prepend`: `Status`."""
+    if verb is None or key is None or value is None:
+        raise TypeError("store takes a verb, and a key and a value of bytes, not None")
     cdef bytes command = COMMANDS.get(verb)
     if command is None:
         return adopt(_encoders.store(verb, key, value, flags, exptime))  # it refuses

@@ -156,8 +156,8 @@ def set_many(items not None, exptime, *, bint meta, bint quiet=True):
 cdef Py_ssize_t measure_sets(tuple batch, int64_t expiry, bint silent) except -1:
     """Check the items of a batch, and return the bytes it takes."""
     cdef Py_ssize_t size = 4 if silent else 0, index = 0, fixed, length
-    cdef uint64_t bits
-    cdef object item
+    cdef uint64_t bits = 0
+    cdef object item, known = batch  # the flags looked at last: they tend to be alike
     cdef bytes key, value
     if silent:  # "ms ", " ", " q O", two CRLF
         fixed = 12 + (2 + signed_width(expiry) if expiry else 0)
@@ -167,9 +167,13 @@ cdef Py_ssize_t measure_sets(tuple batch, int64_t expiry, bint silent) except -1
         if type(item) is not tuple or len(<tuple>item) != 3:
             raise TypeError("an item must be a tuple of key, value and flags")
         key, value = (<tuple>item)[0], (<tuple>item)[1]
-        if key is None or value is None or not isinstance((<tuple>item)[2], int):
+        if key is None or value is None:
             raise TypeError("an item is made of bytes, bytes and an int")
-        bits = as_flags((<tuple>item)[2])
+        if (<tuple>item)[2] is not known:
+            known = (<tuple>item)[2]
+            if not isinstance(known, int):
+                raise TypeError("an item is made of bytes, bytes and an int")
+            bits = as_flags(known)
         length = PyBytes_GET_SIZE(value)
         size += fixed + PyBytes_GET_SIZE(key) + width(length) + length
         if not silent:

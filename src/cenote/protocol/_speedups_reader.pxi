@@ -83,6 +83,37 @@ cdef str code_of(int kind, const char *line, Py_ssize_t length):
     return None
 
 
+cdef object plain_reply(Request request, const char *data, Py_ssize_t size):
+    """Return the reply, if these bytes are exactly that and a good one, else MORE: see plain.py."""
+    cdef const char *end = data + size
+    cdef const char *p = data + 6
+    cdef Py_ssize_t length
+    cdef uint64_t flags = 0, room = 0
+    if STORE <= request.kind <= OK_LINE:
+        if size < 2 or data[size - 2] != c'\r' or data[size - 1] != c'\n':
+            return MORE
+        status = status_of(request.kind, data, size - 2)
+        return MORE if status is None else status
+    if request.kind != GET or request.key is None:
+        return MORE
+    length = PyBytes_GET_SIZE(request.key)
+    if size < length + 19:  # the shortest item: VALUE, key, two digits, three lines' ends, END
+        return None if same(data, size, "END\r\n", 5) else MORE
+    if memcmp(data, b"VALUE ", 6) != 0 or memcmp(p, PyBytes_AS_STRING(request.key), length) != 0:
+        return MORE
+    p = read_field(read_field(p + length, end, 10, &flags), end, 10, &room)
+    if p == NULL or <uint64_t>(end - p) != room + 9:
+        return MORE
+    if p[0] != c'\r' or p[1] != c'\n' or memcmp(end - 7, b"\r\nEND\r\n", 7) != 0:
+        return MORE
+    return (PyBytes_FromStringAndSize(p + 2, <Py_ssize_t>room), flags if flags else ZERO, ZERO)
+
+
+def at_a_glance(Request request not None, bytes data not None):
+    """Return what `plain_reply` makes of `data`: tests hold the twins together."""
+    return plain_reply(request, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
 cdef class ReplyReader:
     """The reply at the head of the queue, as far as it has been read. See the pure twin."""
 

@@ -62,16 +62,22 @@ _PYMEMCACHE = {
     "threads 8 on 8": "pymemcache PooledClient",
     "threads 32 on 8": "pymemcache PooledClient (no limit)",
 }
+_ONE = "cenote, one of them"
 _UPKEEP, _EVERY = ", upkeep on", ", every option on"
 _SINGLE = ("set", "get", "get 4 KB", "get_multi 100", "set_multi 100")
 
 
 def _at_most(
-    work: str, limit: float, ours: str, peer: str | None = None, group: str = "checkout"
+    work: str,
+    limit: float,
+    ours: str,
+    peer: str | None = None,
+    group: str = "checkout",
+    column: str = "cycle",
 ) -> Goal:
     """A goal for taking and giving back: a share of the peer's time, or nanoseconds."""
     unit = "x" if peer else "ns"
-    return Goal(work, group, "cycle", limit, peer, ours, "ns", at_most=True, unit=unit)
+    return Goal(work, group, column, limit, peer, ours, "ns", at_most=True, unit=unit)
 
 
 GOALS: tuple[Goal, ...] = (
@@ -130,6 +136,11 @@ GOALS: tuple[Goal, ...] = (
         unit="ms",
     ),
     Goal("throughput, 8 workers on 4", "fairness", "8 workers", 1.0, "queue.LifoQueue"),
+    _at_most("server of a key among 10", 300, "cenote", group="placement", column="10 servers"),
+    Goal("get_many(100), 4 servers", "four servers", "get_multi 100", 3, "pymemcache HashClient"),
+    Goal("get_many(100), 4 servers", "four servers", "get_multi 100", 2, "python-memcached"),
+    Goal("get, 4 servers beside 1", "four servers", "get", 0.95, _ONE),
+    Goal("asyncio, 4 servers beside 1", "four servers, tasks", "256 tasks, get", 1.0, _ONE),
     Goal(
         "memory of an idle connection",
         "memory",

@@ -23,6 +23,8 @@ from cenote.testing.memcached import MemcachedServer
 Figures = dict[str, Any]
 # {column: {contender: [figures of each round]}}
 Results = dict[str, dict[str, list[Figures]]]
+# The hosts of the servers, their port, and the connections of a shared client.
+PlaceOrder = tuple[list[str], int, int]
 # Has a worker run a column for some seconds.
 Ask = Callable[[str, float], Figures]
 
@@ -55,22 +57,24 @@ def run_group(
 
 
 @contextmanager
-def _server(group: Group, scale: float) -> Iterator[tuple[str, int, int]]:
+def _server(group: Group, scale: float) -> Iterator[PlaceOrder]:
     """Start the server a group asks for; yield what its workers must know of it."""
     if group.server is None:
-        yield ("", 0, group.connections)
+        yield ([""], 0, group.connections)
         return
     crowded = group.server == "crowded"
     connections = max(100, int(CROWD * min(scale, 1.0))) if crowded else group.connections
+    hosts = [f"127.0.0.{number + 1}" for number in range(group.servers)]
     with (
         _pinned(PINNED_CPU) if group.server == "pinned" else nullcontext(),
         MemcachedServer(
             threads=1 if group.server == "pinned" else 4,
             max_connections=max(1024, connections + 100),
             memory=256,
+            options=[option for host in hosts[1:] for option in ("-l", host)],
         ) as server,
     ):
-        yield ("127.0.0.1", server.port, connections)
+        yield (hosts, server.port, connections)
 
 
 @contextmanager
@@ -85,7 +89,7 @@ def _pinned(cpu: int) -> Iterator[None]:
 
 
 @contextmanager
-def _worker(contender: Contender, group: Group, place: tuple[str, int, int]) -> Iterator[Ask]:
+def _worker(contender: Contender, group: Group, place: PlaceOrder) -> Iterator[Ask]:
     order = {
         "group": group.name,
         "module": contender.module,

@@ -40,7 +40,8 @@ def main() -> None:
 def _prepared(order):
     module = import_module(f"bench.adapters.{order['module']}")
     factory = module.CONTENDERS[order["group"]][order["factory"]]
-    place = Place(*order["place"])
+    hosts, port, connections = order["place"]
+    place = Place(hosts[0], port, connections, tuple(hosts))
     return group_named(order["group"]).load().prepare(factory, place)
 
 

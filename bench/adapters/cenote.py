@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import cenote
 from bench.adapters.verbs import AsyncVerbs, Checkout, Place, Verbs
+from cenote.cluster.router import placer_for
 
 DEFAULTS = {"max_size": 4}
 UPKEEP = DEFAULTS | {
@@ -32,6 +33,33 @@ async def async_client(place: Place) -> AsyncVerbs:
     mc = cenote.AsyncClient(f"{place.host}:{place.port}", max_size=place.connections, timeout=5.0)
     await mc.open()
     return AsyncVerbs(mc.set, mc.get)
+
+
+def client_of_four(place: Place) -> Verbs:
+    mc = cenote.Client(place.all, max_size=place.connections, timeout=5.0)
+    return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+
+async def async_client_of_four(place: Place) -> AsyncVerbs:
+    mc = cenote.AsyncClient(place.all, max_size=place.connections, timeout=5.0)
+    await mc.open()
+    return AsyncVerbs(mc.set, mc.get)
+
+
+def placing(hashing: str):
+    """Place keys as they go on the wire, one call a key."""
+
+    def factory(servers: list[str], keys: list[str]):
+        place = placer_for(hashing, [cenote.Server.at(server) for server in servers]).place
+        wires = [key.encode() for key in keys]
+
+        def step() -> None:
+            for wire in wires:
+                place(wire)
+
+        return step
+
+    return factory
 
 
 class Resource:
@@ -150,5 +178,15 @@ CONTENDERS = {
         "cenote async with, every option on": async_with(EVERY_OPTION),
     },
     "fairness": {"cenote": fair},
+    "placement": {
+        "cenote": placing("rendezvous"),
+        "cenote as pymemcache": placing("pymemcache"),
+        "cenote ketama": placing("ketama"),
+    },
+    "four servers": {"cenote": client_of_four, "cenote, one of them": client},
+    "four servers, tasks": {
+        "cenote": async_client_of_four,
+        "cenote, one of them": async_client,
+    },
     "memory": {"cenote": idle},
 }

@@ -9,9 +9,26 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from pymemcache.client.base import Client, PooledClient
+from pymemcache.client.hash import HashClient
+from pymemcache.client.rendezvous import RendezvousHash
 from pymemcache.pool import ObjectPool
 
 from bench.adapters.verbs import Place, Verbs
+
+
+def of_four(place: Place) -> Verbs:
+    mc = HashClient(place.all, no_delay=True, default_noreply=False)
+    return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+
+def placing(servers: list[str], keys: list[str]):
+    place = RendezvousHash(list(servers)).get_node
+
+    def step() -> None:
+        for key in keys:
+            place(key)
+
+    return step
 
 
 class Resource:
@@ -65,5 +82,7 @@ CONTENDERS = {
         "pymemcache ObjectPool.get/release": get_release,
         "pymemcache get_and_release": get_and_release,
     },
+    "placement": {"pymemcache": placing},
+    "four servers": {"pymemcache HashClient": of_four},
     "memory": {"pymemcache": idle},
 }

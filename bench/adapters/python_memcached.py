@@ -12,4 +12,12 @@ def client(place: Place) -> Verbs:
     return Verbs(mc.set, mc.get, mc.get_multi, mc.set_multi)
 
 
-CONTENDERS = {"single": {"python-memcached": client}}
+def client_of_four(place: Place) -> Verbs:
+    mc = memcache.Client(place.all)
+    return Verbs(mc.set, mc.get, mc.get_multi, mc.set_multi)
+
+
+CONTENDERS = {
+    "single": {"python-memcached": client},
+    "four servers": {"python-memcached": client_of_four},
+}

@@ -8,11 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """Where the server is, and how many connections a shared client may open."""
+    """Where the server is, and how many connections a shared client may open.
+
+    ``hosts``: those of all servers of the group, of which ``host`` is the first.
+    """
 
     host: str
     port: int
     connections: int = 1
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> list[str]:
+        return [f"{host}:{self.port}" for host in self.hosts]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ class Group:
     the wake-up across cores out of the figures; "free" runs wherever the kernel likes; "crowded"
     also takes thousands of connections. Slices are as short as they can be and rounds many, so that
     what is compared was measured within a second or two.
+
+    ``servers``: how many addresses it listens on, each a server to its clients. That it is one
+    process takes out of the figures what four processes cost that share a core.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Group:
     rounds: int
     figure: str = "rate"
     server: Literal["pinned", "free", "crowded"] | None = None
+    servers: int = 1
     connections: int = 1
     pinned: bool = False
 
@@ -111,6 +115,38 @@ GROUPS = (
         columns=("8 workers",),
         slice_seconds=1.2,
         rounds=5,
+    ),
+    Group(
+        name="placement",
+        title="Finding the server of a key among 10, nanoseconds",
+        workload="placement",
+        columns=("10 servers",),
+        figure="ns",
+        slice_seconds=0.05,
+        rounds=15,
+        pinned=True,
+    ),
+    Group(
+        name="four servers",
+        title="One thread, 4 servers (one process) on the same core, operations or keys per second",
+        workload="single",
+        columns=("get", "get_multi 100", "set_multi 100"),
+        slice_seconds=0.12,
+        rounds=25,
+        server="pinned",
+        servers=4,
+        pinned=True,
+    ),
+    Group(
+        name="four servers, tasks",
+        title="asyncio: tasks sharing one client of 4 servers, operations per second",
+        workload="tasks",
+        columns=("256 tasks, get",),
+        slice_seconds=0.5,
+        rounds=7,
+        server="free",
+        servers=4,
+        connections=8,
     ),
     Group(
         name="memory",

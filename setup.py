@@ -20,6 +20,7 @@ from setuptools.command.build_ext import build_ext
 COMPILED = {
     "cenote.protocol._speedups": "src/cenote/protocol/_speedups.pyx",
     "cenote.connection._exchange": "src/cenote/connection/_exchange.pyx",
+    "cenote.connection._pending_c": "src/cenote/connection/_pending_c.pyx",
     "cenote.connection._flow_aio_c": "src/cenote/connection/flow_aio.py",
     "cenote.pool._instruments": "src/cenote/pool/_instruments.pyx",
     "cenote.pool._fast_c": "src/cenote/pool/fast.py",

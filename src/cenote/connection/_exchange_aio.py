@@ -21,9 +21,10 @@ from time import monotonic
 from typing import cast
 
 from cenote.connection import failures, inherited_aio
-from cenote.connection.flow_aio import WAITING
-from cenote.connection.flow_path_aio import Flow, Pending
+from cenote.connection.flow_path_aio import Flow
 from cenote.connection.patience import GOODBYE
+from cenote.connection.pending_aio import WAITING
+from cenote.connection.pending_path_aio import Pending
 from cenote.errors import CenoteError, ClientError, ConnectionLost, ProtocolError, ServerError
 from cenote.protocol import Reply, Request
 

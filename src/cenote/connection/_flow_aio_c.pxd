@@ -2,31 +2,8 @@
 
 cimport cython
 
+from cenote.connection._pending_c cimport Pending as AnyPending
 from cenote.protocol._speedups cimport ReplyParser as Parser, Request as AnyRequest
-
-
-cdef int WAITING, ANSWERED, FAILED, CANCELLED
-
-
-@cython.final
-@cython.freelist(512)
-cdef class Pending:
-    cdef public bint _asyncio_future_blocking
-    cdef object _loop
-    cdef object _callback
-    cdef object _context
-    cdef list _others
-    cdef object _value
-    cdef public AnyRequest request
-    cdef public double began
-    cdef public double deadline
-    cdef public bint posted
-    cdef public bint again
-    cdef public int state
-
-    cpdef bint settle(self, reply) except -1
-    cpdef result(self)
-    cdef call(self)
 
 
 cdef class Flow:
@@ -48,16 +25,16 @@ cdef class Flow:
     cdef public bint _closed
     cdef public bint answered
 
-    @cython.locals(now=double, pending=Pending)
-    cpdef Pending submit(self, request, double deadline)
+    @cython.locals(now=double, pending=AnyPending)
+    cpdef AnyPending submit(self, request, double deadline)
     @cython.locals(request=AnyRequest, payload=bytes)
-    cpdef ask(self, Pending pending)
+    cpdef ask(self, AnyPending pending)
     cpdef Py_ssize_t depth(self)
     cpdef bint takes(self)
     cdef _schedule(self)
     @cython.locals(outbox=list)
     cpdef _flush(self)
-    @cython.locals(replies=list, settled=list, pending=Pending)
+    @cython.locals(replies=list, settled=list, pending=AnyPending)
     cpdef data_received(self, bytes data)
     @cython.locals(delay=double)
-    cdef _set_timer(self, double when, double now)
+    cpdef _set_timer(self, double when, double now)

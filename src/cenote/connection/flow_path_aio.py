@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from cenote._implementation import use_compiled
 
 if TYPE_CHECKING or not use_compiled("cenote.connection._flow_aio_c"):
-    from cenote.connection.flow_aio import Flow, Pending
+    from cenote.connection.flow_aio import Flow
 else:
-    from cenote.connection._flow_aio_c import Flow, Pending
+    from cenote.connection._flow_aio_c import Flow
 
-__all__ = ["Flow", "Pending"]
+__all__ = ["Flow"]

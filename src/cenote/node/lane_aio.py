@@ -32,7 +32,7 @@ from cenote.errors import CenoteError
 from cenote.node.retry import may_retry
 
 if TYPE_CHECKING:
-    from cenote.connection import flow_path_aio
+    from cenote.connection import pending_path_aio
     from cenote.connection.aio import AsyncConnection
     from cenote.node.line_aio import Line
     from cenote.pool import fast_path
@@ -103,7 +103,7 @@ class Lane:
         """The connection has ended."""
         self.lanes.lose(self, error)
 
-    def rescue(self, lost: flow_path_aio.Pending, error: CenoteError) -> bool:
+    def rescue(self, lost: pending_path_aio.Pending, error: CenoteError) -> bool:
         """Send a request again that was lost with the connection, if it may be, on another lane."""
         uses = self.entry.uses + self.channel.answered
         if lost.again or lost.deadline <= monotonic():
@@ -162,7 +162,7 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._leased)
 
-    def request(self, request: Request, deadline: float) -> flow_path_aio.Pending:
+    def request(self, request: Request, deadline: float) -> pending_path_aio.Pending:
         """Send a request; the future of its reply.
 
         Args:
@@ -292,7 +292,7 @@ class Lanes:
         if self._line.waiting and not self._open:
             self._line.open_lane()
 
-    def send_again(self, lost: flow_path_aio.Pending) -> bool:
+    def send_again(self, lost: pending_path_aio.Pending) -> bool:
         """Send a request a second time; False: it can not be."""
         if self._closed:
             return False

@@ -15,7 +15,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from cenote.connection.flow_path_aio import Pending
+from cenote.connection.pending_path_aio import Pending
 from cenote.errors import CenoteError
 
 if TYPE_CHECKING:

@@ -1,0 +1,32 @@
+# cython: language_level=3
+# What other compiled modules see of ``Pending``.
+
+from cenote.protocol._speedups cimport Request
+
+# The states of a ``Pending``, as in its pure twin.
+cdef enum:
+    WAITING = 0
+    ANSWERED = 1
+    FAILED = 2
+    CANCELLED = 3
+
+
+cdef class Pending:
+    cdef public bint _asyncio_future_blocking
+    cdef object loop
+    cdef object callback
+    cdef object context
+    cdef list others                 # of (callback, context), beside the first
+    cdef object value                # the reply, the error, or the message of the cancel
+    cdef public Request request
+    cdef public double began
+    cdef public double deadline
+    cdef public bint posted
+    cdef public bint again
+    cdef public int state
+
+    cpdef bint settle(self, reply) except -1
+    cpdef fail(self, error)
+    cdef object outcome(self)
+    cdef object error(self)
+    cdef int call(self) except -1

@@ -41,7 +41,8 @@ class AsyncStarting:
     async def request(self, request: Request, deadline: float) -> Reply:
         """Send a request and return its reply, as the node does."""
         await self.start(deadline)
-        return await self.node.request(request, deadline)
+        reply: Reply = await self.node.request(request, deadline)
+        return reply
 
     async def post(self, request: Request, deadline: float) -> None:
         """Send a quiet request, as the node does."""

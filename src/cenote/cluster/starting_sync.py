@@ -42,7 +42,8 @@ class Starting:
     def request(self, request: Request, deadline: float) -> Reply:
         """Send a request and return its reply, as the node does."""
         self.start(deadline)
-        return self.node.request(request, deadline)
+        reply: Reply = self.node.request(request, deadline)
+        return reply
 
     def post(self, request: Request, deadline: float) -> None:
         """Send a quiet request, as the node does."""

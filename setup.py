@@ -31,6 +31,7 @@ COMPILED = {
     "cenote.cluster._placing": "src/cenote/cluster/_placing.pyx",
     "cenote.client._keys_c": "src/cenote/client/_keys_c.pyx",
     "cenote.client._hot_c": "src/cenote/client/_hot_c.pyx",
+    "cenote.client._hot_aio_c": "src/cenote/client/_hot_aio_c.pyx",
 }
 DIRECTIVES = {"language_level": 3, "freethreading_compatible": True}
 WITHOUT = """

@@ -39,10 +39,11 @@ def url_of(proxy: FaultProxy) -> str:
 
 
 async def cancelled_once_sent(call, proxy: FaultProxy) -> None:
-    """Cancel a call when its request has reached the server and its reply is held back."""
-    sent = proxy.replied
+    """Cancel a call when its request has left; its reply is held back."""
+    sent = proxy.requested
     task = asyncio.ensure_future(call)
-    await asyncio.to_thread(proxy.wait_for, lambda proxy: proxy.replied > sent)
+    await asyncio.sleep(0)
+    await asyncio.to_thread(proxy.wait_for, lambda proxy: proxy.requested > sent)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -26,7 +26,7 @@ cdef class Flow:
     cdef public bint answered
 
     @cython.locals(now=double, pending=AnyPending)
-    cpdef AnyPending submit(self, request, double deadline)
+    cpdef AnyPending submit(self, AnyRequest request, double deadline)
     @cython.locals(request=AnyRequest, payload=bytes)
     cpdef ask(self, AnyPending pending)
     cpdef Py_ssize_t depth(self)

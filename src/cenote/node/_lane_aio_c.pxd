@@ -5,6 +5,7 @@ cimport cython
 from cenote.connection._flow_aio_c cimport Flow
 from cenote.pool._fast_aio_c cimport AsyncFront
 from cenote.pool._fast_c cimport Entry, IdleStack
+from cenote.protocol._speedups cimport Request as AnyRequest
 
 
 cdef class Lanes
@@ -37,7 +38,7 @@ cdef class Lanes:
     cdef public long retries
 
     @cython.locals(pool=AsyncFront, wide=Lanes, lane=Lane)
-    cpdef request(self, request, double deadline)
+    cpdef request(self, AnyRequest request, double deadline)
     @cython.locals(best=Lane, lane=Lane, least=Py_ssize_t, depth=Py_ssize_t)
     cpdef Lane choose(self)
     @cython.locals(lane=Lane)

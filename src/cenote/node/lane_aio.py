@@ -24,7 +24,6 @@ swallowed, the request in the line is dropped when its turn comes.
 
 from __future__ import annotations
 
-from _thread import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -177,7 +176,7 @@ class Lanes:
             OperationTimeout: The deadline has passed.
         """
         pool = self._pool
-        if pool.stack is not self._stack or pool.thread != get_ident() or not pool.is_running():
+        if pool.stack is not self._stack or not pool.at_home():
             self.enter()
         wide = self._wide
         if wide is not None and (

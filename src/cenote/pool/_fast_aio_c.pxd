@@ -30,6 +30,7 @@ cdef class AsyncFront(Root):
 
     @cython.locals(lease=AsyncLease)
     cpdef AsyncLease connection(self, timeout=*)
+    cpdef bint at_home(self) except -1
     cdef Entry _take(self)
     cdef _give(self, Entry entry, BaseException error)
 

@@ -149,6 +149,12 @@ class AsyncFront(Root, Generic[T]):
         """
         self._give(entry, error)
 
+    def at_home(self) -> bool:
+        """Tell whether the pool's loop runs, in this thread."""
+        if self.thread != self.instruments.thread():
+            return False
+        return self.stack.who() is not None or self.is_running()
+
     def _take(self) -> fast_path.Entry[T] | None:
         if self.thread != self.instruments.thread():
             return None

@@ -135,6 +135,7 @@ cdef class ReplyParser(ReplyReader):
     cdef Py_ssize_t capacity
     cdef bytearray scratch           # what get_buffer lends
 
+    cpdef expect(self, Request request)
     cdef int push(self, Request request) except -1
     cdef object parse(self, const char *data, Py_ssize_t size, Py_ssize_t *used)
     cdef char *room(self, Py_ssize_t *size) except? NULL

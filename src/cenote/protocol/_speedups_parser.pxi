@@ -64,8 +64,10 @@ cdef class ReplyParser(ReplyReader):
 
     # What a driver tells.
 
-    def expect(self, Request request not None):
+    cpdef expect(self, Request request):
         """Say that `request` is being sent: its reply is due after those before it."""
+        if request is None:
+            raise TypeError("a request must be a Request, not None")
         self.push(request)
 
     cdef int push(self, Request request) except -1:

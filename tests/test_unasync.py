@@ -123,7 +123,7 @@ SOURCE = '''"""A face."""
 from x.aio import AsyncClient, Other
 async def f(): await g()
 '''
-TWIN = '''# Generated from src/cenote/client/aio.py by tools/unasync.py; do not edit.
+TWIN = '''# Generated from src/cenote/client/get_aio.py by tools/unasync.py; do not edit.
 """A face."""
 from x.sync import Client, Other
 def f(): g()
@@ -135,7 +135,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree with one source that uses every rule."""
     monkeypatch.setattr(unasync, "RENAMED", {"Async([A-Z].*)": r"\1", "aio": "sync"})
     (tmp_path / "src/cenote/client").mkdir(parents=True)
-    (tmp_path / "src/cenote/client/aio.py").write_text(SOURCE)
+    (tmp_path / "src/cenote/client/get_aio.py").write_text(SOURCE)
     return tmp_path
 
 
@@ -144,19 +144,19 @@ def test_check_prints_what_differs_and_writes_nothing(
 ) -> None:
     assert unasync.main(["--check"], root=project) == 1
     assert "+def f(): g()" in capsys.readouterr().out
-    assert not (project / "src/cenote/client/sync.py").exists()
+    assert not (project / "src/cenote/client/get_sync.py").exists()
 
 
 def test_what_was_written_is_fresh_until_its_source_changes(project: Path) -> None:
     assert unasync.main([], root=project) == 0
-    assert (project / "src/cenote/client/sync.py").read_text() == TWIN
+    assert (project / "src/cenote/client/get_sync.py").read_text() == TWIN
     assert unasync.main(["--check"], root=project) == 0
-    (project / "src/cenote/client/aio.py").write_text(SOURCE + "x = 1\n")
+    (project / "src/cenote/client/get_aio.py").write_text(SOURCE + "x = 1\n")
     assert unasync.main(["--check"], root=project) == 1
 
 
 def test_an_unused_rule_fails_the_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = project / "src/cenote/client/aio.py"
+    source = project / "src/cenote/client/get_aio.py"
     source.write_text(SOURCE.replace("AsyncClient", "Client"))
     assert unasync.main([], root=project) == 1
     assert "rules no source uses: Async" in capsys.readouterr().out

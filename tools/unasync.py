@@ -34,7 +34,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 SOURCES = (
-    "src/cenote/client/*aio.py",
+    "src/cenote/client/*_aio.py",
     "src/cenote/cluster/*aio.py",
     "tests/client/test_*_aio.py",
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from time import monotonic
 
 import pytest
 
-from cenote import local
+from cenote import local, protocol
 from cenote.client.aio import AsyncClient
-from cenote.errors import InvalidArgument, LocalServerError, PoolClosed
+from cenote.errors import ConfigurationError, InvalidArgument, LocalServerError, PoolClosed
 from cenote.testing.memcached import MemcachedServer
 
 
@@ -136,3 +137,26 @@ async def test_a_local_client_starts_its_server_on_first_use():
         assert list(client.nodes()) == ["local"]
         async with AsyncClient("local://") as other:
             assert await other.get("k") == 1
+
+
+async def test_a_connection_is_leased_for_work_of_several_steps(client_aio):
+    (name,) = client_aio.nodes()
+    deadline = monotonic() + 5.0
+    async with client_aio.connection() as connection:
+        await connection.exchange(protocol.store("set", b"raw", b"1", 0, 0), deadline)
+        assert await connection.exchange(protocol.incr(b"raw", 1), deadline) == 2
+        assert client_aio.pools()[name].used == 1
+    assert client_aio.pools()[name].used == 0
+    async with client_aio.connection(name) as connection:
+        assert await connection.exchange(protocol.get(b"raw"), deadline) == (b"2", 0, 0)
+
+
+async def test_a_connection_is_leased_from_a_server_that_is_known(client_aio):
+    with pytest.raises(ConfigurationError, match="elsewhere"):
+        await client_aio.connection("elsewhere:1").__aenter__()
+
+
+async def test_of_several_servers_one_must_be_named(make_aio):
+    client = make_aio(["127.0.0.1:1", "127.0.0.1:2"])
+    with pytest.raises(ConfigurationError, match="name one"):
+        await client.connection().__aenter__()

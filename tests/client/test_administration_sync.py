@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from time import monotonic
 
 import pytest
 
-from cenote import local
+from cenote import local, protocol
 from cenote.client.sync import Client
-from cenote.errors import InvalidArgument, LocalServerError, PoolClosed
+from cenote.errors import ConfigurationError, InvalidArgument, LocalServerError, PoolClosed
 from cenote.testing.memcached import MemcachedServer
 
 
@@ -137,3 +138,26 @@ def test_a_local_client_starts_its_server_on_first_use():
         assert list(client.nodes()) == ["local"]
         with Client("local://") as other:
             assert other.get("k") == 1
+
+
+def test_a_connection_is_leased_for_work_of_several_steps(client_sync):
+    (name,) = client_sync.nodes()
+    deadline = monotonic() + 5.0
+    with client_sync.connection() as connection:
+        connection.exchange(protocol.store("set", b"raw", b"1", 0, 0), deadline)
+        assert connection.exchange(protocol.incr(b"raw", 1), deadline) == 2
+        assert client_sync.pools()[name].used == 1
+    assert client_sync.pools()[name].used == 0
+    with client_sync.connection(name) as connection:
+        assert connection.exchange(protocol.get(b"raw"), deadline) == (b"2", 0, 0)
+
+
+def test_a_connection_is_leased_from_a_server_that_is_known(client_sync):
+    with pytest.raises(ConfigurationError, match="elsewhere"):
+        client_sync.connection("elsewhere:1").__enter__()
+
+
+def test_of_several_servers_one_must_be_named(make_sync):
+    client = make_sync(["127.0.0.1:1", "127.0.0.1:2"])
+    with pytest.raises(ConfigurationError, match="name one"):
+        client.connection().__enter__()

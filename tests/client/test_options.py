@@ -8,11 +8,18 @@ import math
 import pytest
 
 from cenote.client.aio import AsyncClient
-from cenote.client.options import DEFAULTS, OPTION_NAMES, ClientOptions, with_url_options
+from cenote.client.options import (
+    DEFAULTS,
+    OPTION_NAMES,
+    SHARING_NAMES,
+    ClientOptions,
+    with_url_options,
+)
 from cenote.client.sync import Client
 from cenote.cluster.server import Server
 from cenote.connection import TCPAddress
 from cenote.errors import ConfigurationError
+from cenote.node import sharing
 from cenote.pool import PoolOptions
 
 
@@ -143,9 +150,11 @@ def test_constructors_spell_every_option_with_its_default(kind):
         for name, parameter in parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    assert set(keywords) - {"observer"} == set(OPTION_NAMES)
-    for name in OPTION_NAMES:
-        holder = DEFAULTS if hasattr(DEFAULTS, name) else DEFAULTS.pool
+    names = OPTION_NAMES if kind is Client else (*OPTION_NAMES, *SHARING_NAMES)
+    assert set(keywords) - {"observer"} == set(names)
+    for name in names:
+        holders = (DEFAULTS, DEFAULTS.pool, sharing.DEFAULTS)
+        holder = next(each for each in holders if hasattr(each, name))
         assert keywords[name] == getattr(holder, name), name
         assert f"        {name}: " in (inspect.getdoc(kind) or "").replace("\n    ", "\n        ")
 
@@ -197,3 +206,20 @@ def test_weights_that_a_hashing_can_not_count_with_are_refused(kind):
     with pytest.raises(ConfigurationError, match="no weights"):
         kind(servers, hashing="pymemcache")
     assert len(kind(servers).nodes()) == 2
+
+
+def test_how_requests_share_connections_can_be_said_in_a_url():
+    client = AsyncClient("memcached://127.0.0.1:1?max_in_flight=7&max_size=3", long_value=9)
+    (node,) = client._cluster._nodes
+    assert (node._lanes.max_in_flight, node.pool.stats().max_size) == (7, 3)
+
+
+@pytest.mark.parametrize("text", ["max_in_flight=0", "long_value=none", "long_value=-1"])
+def test_how_requests_share_connections_is_a_number_above_0(text):
+    with pytest.raises(ConfigurationError, match=text.partition("=")[0]):
+        AsyncClient(f"memcached://127.0.0.1:1?{text}")
+
+
+def test_threads_do_not_share_connections():
+    with pytest.raises(ConfigurationError, match="max_in_flight"):
+        Client("memcached://127.0.0.1:1?max_in_flight=7")

@@ -6,8 +6,9 @@ is an outage: it raises, or with ``on_error="miss"`` is left out of the answer.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from cenote import protocol
 from cenote.client.base_aio import AsyncBase
@@ -16,7 +17,10 @@ from cenote.errors import CenoteError, InvalidArgument
 from cenote.node.health import NodeHealth
 from cenote.pool import PoolStats
 from cenote.protocol import Reply, Request
-from cenote.runtime.aio import monotonic
+from cenote.runtime.aio import contextmanager, monotonic
+
+if TYPE_CHECKING:
+    from cenote.node.aio import AsyncConnection
 
 
 class AsyncAdministration(AsyncBase):
@@ -65,6 +69,26 @@ class AsyncAdministration(AsyncBase):
             CenoteError: A server could not be asked in time (``on_error="raise"``).
         """
         return cast("dict[str, str]", await self._each(protocol.version()))
+
+    @contextmanager
+    async def connection(self, server: str | None = None) -> AsyncIterator[AsyncConnection]:
+        """Lease a connection to a server, to be used by nobody else in an ``async with`` block.
+
+        What is sent on it is made by ``cenote.protocol``, as in ``await
+        connection.exchange(protocol.get(b"key"), deadline)``. Left with replies outstanding it is
+        closed, not reused; a cancel loses nothing but that connection.
+
+        Args:
+            server: The server's name, as in `nodes`; None: the only one.
+
+        Raises:
+            ConfigurationError: There is no server of that name, or several and none is named.
+            PoolError: No connection could be had in time.
+        """
+        deadline = monotonic() + self._timeout
+        node = await self._cluster.started(server, deadline)
+        async with node.lease(deadline) as connection:
+            yield connection
 
     def nodes(self) -> dict[str, NodeHealth]:
         """Return what is known of every server's health; nothing is sent."""

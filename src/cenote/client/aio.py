@@ -1,22 +1,34 @@
 """The client: memcached over a pool of connections.
 
 Strategy: the constructor spells every option, so that editors, type checkers and readers see them;
-the commands come from one class for each idea. The blocking and the asyncio client are one source.
+the commands come from one class for each idea, and are one source with those of the blocking client
+(``sync.py``), which lacks the options of sharing.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 from cenote.client.administration_aio import AsyncAdministration
 from cenote.client.compute_aio import AsyncComputing
 from cenote.client.counting_aio import AsyncCounting
 from cenote.client.keys import LongKeys
-from cenote.client.options import DEFAULTS, ClientOptions, OnError, with_url_options
+from cenote.client.options import (
+    DEFAULTS,
+    ClientOptions,
+    OnError,
+    with_url_options,
+    with_url_sharing,
+)
 from cenote.client.retrieval_aio import AsyncRetrieval
 from cenote.client.storage_aio import AsyncStorage
 from cenote.client.url import DEFAULT_URL, Servers, read_servers
 from cenote.client.values import Serde, SerdeName
 from cenote.cluster.router import Hashing
 from cenote.connection import ProtocolChoice
+from cenote.node.aio import AsyncNode
+from cenote.node.sharing import DEFAULTS as SHARED
+from cenote.node.sharing import Sharing
 from cenote.pool import Observer, PoolOptions
 from cenote.pool.options import Fairness, OnDown, Order
 
@@ -75,11 +87,16 @@ class AsyncClient(
         max_idle: Seconds after which connections that were not needed are closed; None for never.
         max_lifetime: Seconds that a connection lives at most; None for ever.
         lifetime_jitter: Share of ``max_lifetime`` by which a life may be shorter.
-        max_uses: Operations after which a connection is replaced; None for no limit.
+        max_uses: Leases after which a connection is replaced; None for no limit. A busy connection
+            is leased once for many operations.
         check_after: Idle seconds after which a connection is checked before use.
         keepalive: Seconds between pings of idle connections; None for none.
         leak_after: Seconds after which a connection that is still held is reported; None for never.
         histograms: Keep histograms of waiting, use and connecting times.
+        max_in_flight: Requests under way on every connection from which one more is opened, up to
+            ``max_size``.
+        long_value: Bytes from which a value travels on a connection apart from the others, where
+            ``max_size`` is above 1.
         observer: Listens to the pools.
 
     Raises:
@@ -117,6 +134,8 @@ class AsyncClient(
         keepalive: float | None = _POOL.keepalive,
         leak_after: float | None = _POOL.leak_after,
         histograms: bool = _POOL.histograms,
+        max_in_flight: int = SHARED.max_in_flight,
+        long_value: int = SHARED.long_value,
         observer: Observer | None = None,
     ) -> None:
         options = ClientOptions(
@@ -151,4 +170,12 @@ class AsyncClient(
             ),
         )
         location = read_servers(servers)
-        super().__init__(location.servers, with_url_options(options, location.options), observer)
+        sharing, others = with_url_sharing(
+            Sharing(max_in_flight=max_in_flight, long_value=long_value), location.options
+        )
+        super().__init__(
+            location.servers,
+            with_url_options(options, others),
+            observer,
+            partial(AsyncNode, sharing=sharing),
+        )

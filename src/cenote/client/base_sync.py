@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
@@ -36,7 +36,11 @@ class Base(Hot):
     """The state of a client; the commands are in the classes made from this one."""
 
     def __init__(
-        self, servers: Sequence[Server], options: ClientOptions, observer: Observer | None
+        self,
+        servers: Sequence[Server],
+        options: ClientOptions,
+        observer: Observer | None,
+        node: Callable[..., Node] = Node,
     ) -> None:
         check_observer(observer)
         keys = KeyEncoder(options.key_prefix, options.long_keys)
@@ -51,6 +55,7 @@ class Base(Hot):
             hashing=options.hashing,
             prefix_size=len(keys.prefix),
             observer=observer,
+            node=node,
         )
         self._strict: Exchange = self._cluster.request
         self._outages = 0

@@ -2,8 +2,8 @@
 """``get`` and ``set``: the two commands that services live on.
 
 Strategy: what these two need is held here, and each is a straight line for plain values; whatever
-is not plain goes on in ``retrieval`` and ``storage``. The blocking ones have a compiled twin,
-``_hot_c.pyx``.
+is not plain goes on in ``retrieval`` and ``storage``. Both faces have a compiled twin:
+``_hot_aio_c.pyx`` and ``_hot_c.pyx``.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from cenote.client.values import Serde, SerdeName, serde_for
 from cenote.cluster.router import Hashing, check_hashing
 from cenote.connection import ProtocolChoice
 from cenote.errors import ConfigurationError
+from cenote.node.sharing import Sharing
 from cenote.pool import Observer, PoolOptions
 
 if TYPE_CHECKING:
@@ -85,6 +86,21 @@ def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> Client
     return replace(options, pool=replace(options.pool, **pool), **given)
 
 
+def with_url_sharing(sharing: Sharing, texts: Mapping[str, str]) -> tuple[Sharing, dict[str, str]]:
+    """Return ``sharing`` with what a URL says of it, and the other options of the URL.
+
+    Raises:
+        ConfigurationError: A number is none, or out of range.
+    """
+    given = {
+        name: _converted(name, text, int, "an integer")
+        for name, text in texts.items()
+        if name in SHARING_NAMES
+    }
+    others = {name: text for name, text in texts.items() if name not in given}
+    return replace(sharing, **given), others
+
+
 def check_observer(observer: object) -> None:
     """Refuse what can not listen to a pool.
 
@@ -105,6 +121,7 @@ def _types(options: type, *left_out: str) -> dict[str, Any]:
 _POOL_TYPES = _types(PoolOptions, "timeout")
 _TYPES = _types(ClientOptions, "pool") | _POOL_TYPES
 OPTION_NAMES = tuple(_TYPES)
+SHARING_NAMES = tuple(_types(Sharing))
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 

@@ -1,8 +1,8 @@
-# Generated from src/cenote/client/aio.py by tools/unasync.py; do not edit.
 """The client: memcached over a pool of connections.
 
 Strategy: the constructor spells every option, so that editors, type checkers and readers see them;
-the commands come from one class for each idea. The blocking and the asyncio client are one source.
+the commands come from one class for each idea, and are generated from those of the asyncio client
+(``aio.py``).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ the first reply is read (``node/many_sync.py``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cenote.cluster.placing import Crossing, Placer
 from cenote.cluster.router import Hashing, placer_for
@@ -35,6 +35,7 @@ class Cluster:
         hashing: Which server has a key, where there are several.
         prefix_size: How many bytes in front of every key are the client's prefix.
         observer: Listens to the pools.
+        node: Makes the node of a server.
 
     Raises:
         ConfigurationError: Two servers have one name, or the hashing can not count with them.
@@ -54,10 +55,11 @@ class Cluster:
         hashing: Hashing = "rendezvous",
         prefix_size: int = 0,
         observer: Observer | None = None,
+        node: Callable[..., Node] = Node,
     ) -> None:
         _refuse_namesakes(servers)
         self._nodes = [
-            Node(
+            node(
                 server.address,
                 name=server.name,
                 protocol=protocol,
@@ -88,6 +90,20 @@ class Cluster:
     def way(self, key: bytes) -> Node | Starting:
         """Return the way to the server that owns a key: for several requests about it."""
         return self._ways[0 if self._placer is None else self._placer.place(key)]
+
+    def started(self, name: str | None, deadline: float) -> Node:
+        """Return the node of a server, which runs; None: of the only one.
+
+        Raises:
+            ConfigurationError: It is not known which.
+        """
+        if name is None and self.several:
+            raise ConfigurationError(f"name one of the servers: {', '.join(self.names)}")
+        if name is not None and name not in self.names:
+            raise ConfigurationError(f"no server is named {name!r}: {', '.join(self.names)}")
+        for starting in self._starting:
+            starting.start(deadline)
+        return self._nodes[0 if name is None else self.names.index(name)]
 
     def way_to(self, number: int) -> Node | Starting:
         """Return the way to a server by its number."""

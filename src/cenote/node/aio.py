@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from cenote.protocol import Request
 
 
+__all__ = ["AsyncConnection", "AsyncNode", "AsyncServerConnector"]
+
+
 class AsyncServerConnector:
     """Tells a pool how to open, check and judge connections to one server.
 

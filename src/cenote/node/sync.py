@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from cenote.protocol import Reply, Request
 
 
+__all__ = ["Connection", "Node", "ServerConnector"]
+
+
 class ServerConnector:
     """Tells a pool how to open, check and judge connections to one server.
 

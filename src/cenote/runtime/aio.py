@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager as contextmanager
 from functools import wraps
 from inspect import isawaitable
 from time import monotonic
@@ -24,6 +25,7 @@ __all__ = [
     "Pending",
     "aside",
     "cached_by",
+    "contextmanager",
     "monotonic",
     "resolve",
     "sleep",

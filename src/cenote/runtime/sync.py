@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import wraps
 from inspect import isawaitable, iscoroutine, iscoroutinefunction
 from time import monotonic, sleep
@@ -22,6 +23,7 @@ __all__ = [
     "Pending",
     "aside",
     "cached_by",
+    "contextmanager",
     "monotonic",
     "resolve",
     "sleep",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class AsyncVerbs:
 
     set: Callable[..., Awaitable[object]]
     get: Callable[..., Awaitable[object]]
-    value_of: Callable[[object], bytes | None] = lambda reply: reply
+    value_of: Callable[[Any], bytes | None] = lambda reply: reply
     bytes_keys: bool = False
 
 

@@ -20,17 +20,18 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, cast
 
 from bench.adapters.verbs import Place
 
 SPARE_FILES = 200
 
 
-def prepare(factory, place: Place):
+def prepare(factory: Any, place: Place) -> Callable[[str, float], dict[str, float]]:
     return lambda _column, _seconds: in_fresh_process(lambda: grown(factory, place))
 
 
-def grown(factory, place: Place) -> dict[str, float]:
+def grown(factory: Any, place: Place) -> dict[str, float]:
     """Return by how much each connection makes this process grow."""
     most = min(place.connections, _most_files() - SPARE_FILES)
     first = most // 5
@@ -62,7 +63,7 @@ def in_fresh_process(measure: Callable[[], dict[str, float]]) -> dict[str, float
     _, status = os.waitpid(child, 0)
     if status:
         raise RuntimeError(f"measuring failed with status {os.waitstatus_to_exitcode(status)}")
-    return json.loads(figures)
+    return cast("dict[str, float]", json.loads(figures))
 
 
 def _most_files() -> int:

@@ -23,7 +23,7 @@ def ask_in_child(node: AsyncNode) -> int:
     if not child:
         status = 1
         try:
-            node.request(incr(b"y", 1), soon()).send(None)
+            node.request(incr(b"y", 1), soon())
         except WrongLoop:
             status = 0
         finally:

@@ -76,7 +76,7 @@ class Pending:
     def fail(self, error: CenoteError) -> None:
         """Note an error and have whoever awaits it called soon."""
         if self.settle(error):
-            self._loop.call_soon(wake, [self])
+            _wake_soon(self)
 
     # As a future has them.
 
@@ -140,7 +140,7 @@ class Pending:
         self.state = CANCELLED
         self._value = msg
         if self._callback is not None:
-            self._loop.call_soon(wake, [self])
+            _wake_soon(self)
         return True
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -188,6 +188,10 @@ class Pending:
             context.run(callback, self)
         finally:
             del self, callback  # an error has a traceback, which has this frame
+
+
+def _wake_soon(pending: Pending) -> None:
+    pending.get_loop().call_soon(wake, [pending])
 
 
 def wake(settled: list[Pending]) -> None:

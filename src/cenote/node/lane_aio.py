@@ -145,6 +145,7 @@ class Lanes:
         self._pool = pool
         self._line = line
         line.admit = self.admit
+        line.room = self.has_room
         self._open: list[Lane] = []  # those that take requests
         self._leased: set[Lane] = set()  # those, and those that are being drained
         self._long_keys: dict[bytes, None] = {}
@@ -231,6 +232,10 @@ class Lanes:
             entry = self._pool.checkout_nowait()
         return None if entry is None else self.open(entry)
 
+    def has_room(self) -> bool:
+        """Tell whether there may be one more lane."""
+        return len(self._leased) < self._max_lanes
+
     def open(self, entry: fast_path.Entry[AsyncConnection]) -> Lane:
         """Make a lane of a leased connection."""
         lane = Lane(self, entry)
@@ -288,6 +293,11 @@ class Lanes:
         """Strike a lane whose connection has ended; the pool judges what that says of others."""
         self._strike(lane)
         self._pool.checkin(lane.entry, error)
+        for other in list(self._open):
+            if other.channel.clean:
+                self.give_back(other)  # opened to grow, but nothing came
+            elif other.entry.generation != other.entry.stack.generation:
+                self.retire(other)  # nothing is to be sent again on what may have ended, too
         if self._line.waiting and not self._open:
             self._line.open_lane()
 

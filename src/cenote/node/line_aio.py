@@ -38,6 +38,7 @@ class Line:
 
     Attributes:
         admit: Is given the connection that a lane is to be made of.
+        room: Tells whether there may be one more lane.
         loop: The loop it belongs to, once it is used.
     """
 
@@ -50,7 +51,9 @@ class Line:
         self._strikes_at = inf
         self.loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._swept_at = -inf
         self.admit: Callable[[Entry[AsyncConnection]], None] | None = None
+        self.room: Callable[[], bool] = bool
 
     @property
     def waiting(self) -> int:
@@ -70,7 +73,7 @@ class Line:
         now = monotonic()
         if self._closed:
             raise self._pool.refusal("closed", now)
-        if self.waiting >= self._max_waiting:
+        if self._is_full(now):
             raise self._pool.refusal("saturated", now)
         if not now < deadline:
             raise self._pool.refusal("timeout", now)
@@ -79,6 +82,13 @@ class Line:
         self._queue.append(pending)
         self._attend(deadline, now)
         return pending
+
+    def _is_full(self, now: float) -> bool:
+        """Tell whether nobody else may stand here; those who have left take up no room."""
+        if self.waiting >= self._max_waiting and now >= self._swept_at + _SOONEST:
+            self._swept_at = now
+            self._queue = deque(each for each in self._queue if not each.done())
+        return self.waiting >= self._max_waiting
 
     def join(self, pending: Pending) -> bool:
         """Have a request that was on its way before stand at the head; False: it may not."""
@@ -98,11 +108,12 @@ class Line:
                 pending.fail(self._pool.refusal("timeout", pending.began))
 
     def open_lane(self) -> None:
-        """See to it that a lane is opened."""
-        if self._opener is None and self.loop is not None:
+        """See to it that a lane is opened, if there may be one more."""
+        if self._opener is None and self.loop is not None and self.room():
             self._opener = self.loop.create_task(
                 self._open(), name=f"{self._pool.name}: open a lane", context=contextvars.Context()
             )
+            self._opener.add_done_callback(self._ended)
 
     async def _open(self) -> None:
         """Lease a connection; whoever stands here takes what comes of it."""
@@ -116,15 +127,25 @@ class Line:
             self._opener = None
             self.admit(entry)
 
+    def _ended(self, opener: asyncio.Task[None]) -> None:
+        """Try again soon, if it was not ended from here: somebody has cancelled every task."""
+        if self._opener is opener:
+            self._opener = None
+            self._set_timer(0.0, 0.0)
+
     # Time.
 
     def _attend(self, deadline: float, now: float) -> None:
         self.open_lane()
-        if deadline < self._strikes_at and self.loop is not None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._strikes_at = deadline
-            self._timer = self.loop.call_later(max(_SOONEST, deadline - now), self._strike)
+        if deadline < self._strikes_at:
+            self._set_timer(deadline, now)
+
+    def _set_timer(self, when: float, now: float) -> None:
+        assert self.loop is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._strikes_at = when
+        self._timer = self.loop.call_later(max(_SOONEST, when - now), self._strike)
 
     def _strike(self) -> None:
         """Fail who is past his deadline; forget who has left; nobody left: open nothing."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.process import BaseProcess
 
 import pytest
+import uvloop
 from hypothesis import settings
 
 import cenote
 from cenote import _server_process, local
+from tests.cancellation import LoopFactory, Scenario, prove
 
 # The same examples every time, on slow machines too; `--hypothesis-profile=explore` looks further.
 settings.register_profile("cenote", deadline=None, derandomize=True, database=None)
@@ -21,6 +24,9 @@ settings.load_profile("cenote")
 
 # Seconds a thread or process that was told to end may take.
 _PATIENCE = 5.0
+
+# What tests record that they have proved, and how the end of the run calls it.
+PROVED = {"schedules": "cancellation", "requests": "chaos"}
 
 
 def pytest_report_header() -> str:
@@ -54,3 +60,31 @@ def _join(started: Iterable[threading.Thread | BaseProcess]) -> None:
     deadline = time.monotonic() + _PATIENCE
     for one in started:
         one.join(max(0.0, deadline - time.monotonic()))
+
+
+Proof = Callable[[Scenario], None]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def proof(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Proof:
+    """Prove a scenario of ``tests/cancellation.py`` in each loop; report how many schedules."""
+
+    def run(scenario: Scenario, loop_factory: LoopFactory = request.param) -> None:
+        schedules = prove(scenario, loop_factory=loop_factory)
+        assert schedules > 1, "the victim was never suspended"
+        record_property("schedules", schedules)
+
+    return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was proved: tests record it as ``schedules`` and ``requests``."""
+    for name, what in PROVED.items():
+        counts = [
+            value
+            for report in terminalreporter.getreports("passed")
+            for key, value in report.user_properties
+            if key == name and isinstance(value, int)
+        ]
+        if counts:
+            terminalreporter.write_line(f"{what}: {sum(counts):,} {name} proved")

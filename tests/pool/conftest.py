@@ -1,4 +1,4 @@
-"""Runs coroutines for tests of the asyncio pool, and reports how many schedules were proved."""
+"""Runs coroutines for tests of the asyncio pool."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 import uvloop
 
 from tests.pool.virtual_time import VirtualLoop
-
-SCHEDULES = "schedules"
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
@@ -44,14 +42,3 @@ def run_in(
         runner.get_loop().set_exception_handler(lambda _, context: reported.append(context))
         runner.run(guarded())
     assert not reported, f"the loop was told of {reported}"
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    proved = [
-        value
-        for report in terminalreporter.getreports("passed")
-        for name, value in report.user_properties
-        if name == SCHEDULES and isinstance(value, int)
-    ]
-    if proved:
-        terminalreporter.write_line(f"cancellation: {sum(proved)} schedules proved")

@@ -12,26 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import uvloop
 
-from tests.cancellation import LoopFactory, Scenario, Victim, prove
+from tests.cancellation import Victim, prove
+from tests.conftest import Proof
 from tests.pool.async_world import World, pass_turns
 from tests.pool.doubles import Behaviour, GatedConnector
 from tests.pool.virtual_time import VirtualLoop
-
-Proof = Callable[[Scenario], None]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def proof(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Proof:
-    """Prove a scenario in each loop; the number of schedules goes into the report."""
-
-    def run(scenario: Scenario, loop_factory: LoopFactory = request.param) -> None:
-        schedules = prove(scenario, loop_factory=loop_factory)
-        assert schedules > 1, "the victim was never suspended"
-        record_property("schedules", schedules)
-
-    return run
 
 
 @pytest.fixture(

@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.process import BaseProcess
 
@@ -79,12 +80,13 @@ def proof(request: pytest.FixtureRequest, record_property: Callable[[str, object
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how much was proved: tests record it as ``schedules`` and ``requests``."""
+    recorded: dict[str, list[int]] = defaultdict(list)
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if isinstance(value, int):
+                recorded[name].append(value)
     for name, what in PROVED.items():
-        counts = [
-            value
-            for report in terminalreporter.getreports("passed")
-            for key, value in report.user_properties
-            if key == name and isinstance(value, int)
-        ]
-        if counts:
+        if counts := recorded[name]:
             terminalreporter.write_line(f"{what}: {sum(counts):,} {name} proved")
+    if seeds := sorted(set(recorded["seed"])):
+        terminalreporter.write_line(f"chaos: seeds {', '.join(map(str, seeds))}")

@@ -24,6 +24,8 @@ from tests.cancellation import Victim
 from tests.conftest import Proof
 from tests.relay import relaying
 
+pytestmark = [pytest.mark.proof, pytest.mark.stress]
+
 Command = Callable[[AsyncClient], Awaitable[object]]
 
 PATIENT: dict[str, Any] = {

@@ -24,6 +24,8 @@ from tests.conftest import Proof
 from tests.node.peer import Peer, turns, world
 from tests.node.worlds import TRUSTING, soon
 
+pytestmark = [pytest.mark.proof, pytest.mark.stress]
+
 Work = Callable[[Peer, AsyncNode], Awaitable[object]]
 
 LONG = store("set", b"long", bytes(2000), 0, 0)

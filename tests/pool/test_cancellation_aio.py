@@ -19,6 +19,8 @@ from tests.pool.async_world import World, pass_turns
 from tests.pool.doubles import Behaviour, GatedConnector
 from tests.pool.virtual_time import VirtualLoop
 
+pytestmark = pytest.mark.proof
+
 
 @pytest.fixture(
     params=[("eventual", 0.001), ("eventual", 0.0), ("strict", 0.0), ("barging", 0.0)],

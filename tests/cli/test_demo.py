@@ -46,7 +46,11 @@ def test_a_pool_opens_no_more_connections_than_it_may(
     (result,) = run_session([PHASES[number]], setting, SHORT, unwatched).phases
     assert 1 <= result.connections.opened <= most
     assert result.connections.pool is not None
-    assert result.connections.pool.acquired >= result.tally.lookups
+    leases = result.connections.pool.acquired
+    if PHASES[number].name == "asyncio":
+        assert 1 <= leases < result.tally.lookups  # many lookups share one
+    else:
+        assert leases >= result.tally.lookups
 
 
 def test_a_connection_a_request_opens_one_for_each(setting: Setting) -> None:

@@ -106,10 +106,36 @@ GOALS: tuple[Goal, ...] = (
         unit="ms",
     ),
     Goal("asyncio, 1 task, get", "tasks", "1 task, get", 1.1, "aiomcache"),
+    Goal("asyncio, 32 tasks, 90/10", "tasks", "32 tasks, 90/10", 3, _BATCHING),
     Goal("asyncio, 256 tasks, 90/10", "tasks", "256 tasks, 90/10", 5, _BATCHING),
+    Goal(
+        "asyncio (uvloop), 256 tasks, 90/10",
+        "tasks",
+        "256 tasks, 90/10",
+        5,
+        f"{_BATCHING} (uvloop)",
+        "cenote (uvloop)",
+    ),
     Goal("asyncio, 256 tasks, 90/10", "tasks", "256 tasks, 90/10", 20, "emcache"),
     Goal("asyncio, 256 tasks, get", "tasks", "256 tasks, get", 1.8, _BATCHING),
     Goal("asyncio, 256 tasks, set", "tasks", "256 tasks, set", 12, "emcache"),
+    Goal(
+        "asyncio, p99 of 256 tasks, 90/10",
+        "waits",
+        "256 tasks, 90/10",
+        1.0,
+        _BATCHING,
+        figure="p99_ms",
+        at_most=True,
+    ),
+    Goal(
+        "asyncio, p99 of small gets beside 1 MB values, to theirs alone",
+        "waits",
+        "32 tasks, get beside 1 MB",
+        3.0,
+        figure="times_alone",
+        at_most=True,
+    ),
     *(
         _at_most(
             f"with pool.connection(){options}", limit, f"cenote with connection(){options}", peer

@@ -14,4 +14,4 @@ async def client(place: Place) -> AsyncVerbs:
     return AsyncVerbs(mc.set, mc.get, bytes_keys=True)
 
 
-CONTENDERS = {"tasks": {"aiomcache": client}}
+CONTENDERS = {"tasks": {"aiomcache": client}, "waits": {"aiomcache": client}}

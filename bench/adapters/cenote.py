@@ -164,6 +164,7 @@ CONTENDERS = {
     "threads 8 on 8": {"cenote": client},
     "threads 32 on 8": {"cenote": client},
     "tasks": {"cenote": async_client},
+    "waits": {"cenote": async_client},
     "checkout": {
         "cenote with connection()": with_connection(DEFAULTS),
         "cenote with connection(), upkeep on": with_connection(UPKEEP),

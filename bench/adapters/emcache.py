@@ -29,4 +29,7 @@ async def batching(place: Place) -> AsyncVerbs:
     return await _client(place, autobatching=True)
 
 
-CONTENDERS = {"tasks": {"emcache": plain, "emcache autobatching": batching}}
+CONTENDERS = {
+    "tasks": {"emcache": plain, "emcache autobatching": batching},
+    "waits": {"emcache autobatching": batching},
+}

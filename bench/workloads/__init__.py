@@ -89,6 +89,17 @@ GROUPS = (
         connections=8,
     ),
     Group(
+        name="waits",
+        title="asyncio: what one operation of a hundred waits at least, milliseconds",
+        workload="waits",
+        columns=("256 tasks, 90/10", "32 tasks, get beside 1 MB"),
+        figure="p99_ms",
+        slice_seconds=0.5,
+        rounds=7,
+        server="free",
+        connections=8,
+    ),
+    Group(
         name="checkout",
         title="Taking an idle resource and giving it back, one thread, nanoseconds",
         workload="checkout",

@@ -19,8 +19,13 @@ SHARE_OF_SETS = {"get": 0.0, "90/10": 0.1, "set": 1.0}
 
 
 def prepare(factory, place: Place):
+    return runner_of(factory, place, Tasks)
+
+
+def runner_of(factory, place: Place, kind: type[Tasks]):
+    """Return what runs a slice of one kind of work, on a loop that lives as long as the process."""
     runner = asyncio.Runner(loop_factory=_loop_factory())
-    work = Tasks(os.getpid())
+    work = kind(os.getpid())
     runner.run(work.open(factory, place))
     return lambda column, seconds: runner.run(work.run(column, seconds))
 
@@ -34,6 +39,8 @@ def _loop_factory():
 
 
 class Tasks:
+    value = VALUE
+
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.keys: list[str] | list[bytes] = [f"bench:{seed}:{n:05d}" for n in range(KEYS)]

@@ -47,9 +47,9 @@ test: $(DONE)/test $(DONE)/compiled
 # A bounded form of it is in the suite. A storm that fails names its seed: CENOTE_SEED=7 replays it.
 proof: $(DONE)/test $(DONE)/compiled
 	$(call say,the proofs in full on the pure build: some minutes)
-	@CENOTE_PROOF=1 CENOTE_IMPL=native $(BIN)/python $(PYTEST) -m proof
+	@CENOTE_PROOF=1 CENOTE_SEEDS=600 CENOTE_IMPL=native $(BIN)/python $(PYTEST) -m proof
 	$(call say,the proofs in full on the compiled build)
-	@CENOTE_PROOF=1 CENOTE_IMPL=speedups $(BIN)/python $(PYTEST) -m proof
+	@CENOTE_PROOF=1 CENOTE_SEEDS=600 CENOTE_IMPL=speedups $(BIN)/python $(PYTEST) -m proof
 
 lint: $(DONE)/lint
 	$(call say,linters and type checkers)

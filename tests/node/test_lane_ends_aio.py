@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
 import pytest
+import uvloop
 
 from cenote.errors import (
-    CenoteError,
     ConnectionLost,
     OperationTimeout,
     PoolClosed,
@@ -21,8 +23,12 @@ from cenote.errors import (
 from cenote.node.aio import AsyncNode
 from cenote.node.sharing import Sharing
 from cenote.protocol import get, incr
+from cenote.testing.faults import Stall
+from cenote.testing.proxy import FaultProxy
 from tests.node.peer import Link, Peer, turns, until, world
-from tests.node.worlds import soon
+from tests.node.worlds import async_node_behind, soon
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 SHALLOW = Sharing(max_in_flight=4)
 
@@ -321,24 +327,30 @@ async def test_a_request_from_another_thread_is_refused(tmp_path: Path) -> None:
         assert peer.links[0].keys == [b"warm", b"k"]
 
 
-def test_a_node_does_not_outlive_its_loop(tmp_path: Path) -> None:
-    """The loop ends with a request in flight; no other loop may go on."""
-    kept: list[AsyncNode] = []
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the loops', as they should
+@pytest.mark.parametrize(
+    "new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+def test_a_node_does_not_outlive_its_loop(proxy: FaultProxy, new_loop: NewLoop) -> None:
+    """The loop ends with a request in flight: its caller is cancelled, no other loop may go on."""
+    node = async_node_behind(proxy)
+    callers: list[asyncio.Task[object]] = []
+
+    async def wait() -> object:
+        return await ask(node, b"never")
 
     async def begin() -> None:
-        async with world(tmp_path) as (peer, node):
-            kept.append(node)
-            await warm(peer, node)
-            task = asyncio.create_task(wait_for_reply(node))
-            await until(lambda: peer.links[0].unanswered == 1)
-            task.cancel()
-
-    async def wait_for_reply(node: AsyncNode) -> None:
-        await ask(node, b"never")
+        await ask(node, b"warm")
+        proxy.replies = Stall()
+        callers.append(asyncio.create_task(wait()))
+        await turns(5)
 
     async def use() -> None:
-        with pytest.raises((WrongLoop, CenoteError)):
-            await ask(kept[0], b"k")
+        with pytest.raises(WrongLoop, match="which is closed"):
+            await ask(node, b"k")
 
-    asyncio.run(begin())
-    asyncio.run(use())
+    for scenario in (begin, use):
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(scenario())
+    assert callers.pop().cancelled()
+    gc.collect()

@@ -119,13 +119,12 @@ async def test_a_request_leaves_no_reference_cycle(tmp_path: Path) -> None:
             del task, tasks
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio"])  # uvloop's methods can not be watched
 async def test_a_request_costs_neither_a_task_nor_a_timer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks makes his own task, if any; one timer a connection looks at all deadlines."""
     loop = asyncio.get_running_loop()
-    if not isinstance(loop, asyncio.BaseEventLoop):
-        pytest.skip("uvloop's methods can not be watched")
     timers: list[float] = []
     call_at = loop.call_at
 

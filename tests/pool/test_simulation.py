@@ -31,6 +31,8 @@ from tests.pool.doubles import GatedConnector, Resource, Trouble
 from tests.pool.invariants import Ledger, assert_at_rest, assert_ended, assert_sound
 from tests.pool.virtual_time import ManualClock, VirtualLoop, virtual_clock
 
+pytestmark = pytest.mark.proof
+
 SEEDS = 60  # of each kind; more with CENOTE_SEEDS
 
 

@@ -106,8 +106,8 @@ async def test_a_request_leaves_no_reference_cycle(tmp_path: Path) -> None:
         with nothing_for_the_collector():
             tasks = [asyncio.create_task(caller(b"k%d" % n)) for n in range(100)]
             await asyncio.sleep(0)
-            for task in tasks[::2]:
-                task.cancel()
+            for each in tasks[::2]:
+                each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             peer.eager = False
             tasks = [asyncio.create_task(caller(b"k%d" % n)) for n in range(30)]
@@ -116,7 +116,7 @@ async def test_a_request_leaves_no_reference_cycle(tmp_path: Path) -> None:
             peer.hang_up()
             await asyncio.gather(*tasks, return_exceptions=True)
             await until(lambda: not node.pool.stats().used)
-            del task, tasks
+            del tasks
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])  # uvloop's methods can not be watched

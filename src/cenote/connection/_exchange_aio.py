@@ -22,7 +22,7 @@ from typing import cast
 
 from cenote.connection import failures, inherited_aio
 from cenote.connection.flow_path_aio import Flow
-from cenote.connection.patience import GOODBYE
+from cenote.connection.patience import GOODBYE, GRACE
 from cenote.connection.pending_aio import WAITING
 from cenote.connection.pending_path_aio import Pending
 from cenote.errors import CenoteError, ClientError, ConnectionLost, ProtocolError, ServerError
@@ -252,12 +252,14 @@ class AsyncChannel(Flow, asyncio.Protocol):
         head = self._queue[0]
         if now < head.deadline:
             return head.deadline
-        given_up_at = head.deadline + (head.deadline - head.began)
-        if now >= given_up_at:
-            self._give_up()
-            return math.inf
-        self.sharer.overdue()
-        return given_up_at
+        given_up_at = head.deadline + max(GRACE, head.deadline - head.began)
+        if now < given_up_at:
+            self.sharer.overdue()
+            return given_up_at
+        if self._readable():  # it is the loop that is late
+            return now + GRACE
+        self._give_up()
+        return math.inf
 
     def _progress(self, pending: Pending) -> failures.Progress:
         verb, size = pending.request.verb, len(pending.request.payload)

@@ -27,6 +27,10 @@ MOST_POSTED = 64
 """Quiet requests that may be under way before somebody reads their fences: keeps their replies from
 filling up a receive buffer that nobody empties."""
 
+GRACE = 0.25
+"""Seconds that a shared connection's reply is overdue at least before it is given up: a caller with
+hardly any time left says nothing about the server."""
+
 GOODBYE = 0.1
 """Seconds that ``close`` waits at most for the fences of quiet requests, so that closing does not
 cut off what was posted."""

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from cenote.connection.aio import AsyncConnection, connect
+from cenote.errors import CenoteError
 from cenote.node.health import NodeHealth, assess
 from cenote.node.lane_path_aio import Lanes
 from cenote.node.line_aio import Line
@@ -132,6 +133,7 @@ class AsyncNode:
             long=sharing.long_value,
             wide=self._wide,
         )
+        self._long_value = sharing.long_value
         self.request = self._lanes.request
 
     def __repr__(self) -> str:
@@ -152,7 +154,11 @@ class AsyncNode:
         """Close the pool; requests under way have ``timeout`` seconds to end.
 
         A cancel ends the wait; what is in flight then fails.
+
+        Raises:
+            WrongLoop: Its loop runs elsewhere; nothing was closed.
         """
+        self.pool.stay()
         kinds = [self._lanes] if self._wide is None else [self._lanes, self._wide]
         for lanes in kinds:
             lanes.close()
@@ -167,10 +173,16 @@ class AsyncNode:
 
         Raises: As ``request``, but for errors of the server, which nobody hears of.
         """
-        self._lanes.enter()
-        lane = self._lanes.choose()
+        long = len(request.payload) >= self._long_value
+        lanes = self._wide if long and self._wide is not None else self._lanes
+        lanes.enter()
+        lane = lanes.choose()
         if lane is not None:
-            lane.channel.post(request, deadline)
+            try:
+                lane.channel.post(request, deadline)
+            except CenoteError:
+                lanes.refill(lane)  # it may have been opened for this request alone
+                raise
             return
         async with self.lease(deadline) as connection:
             connection.post(request, deadline)

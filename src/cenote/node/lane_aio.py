@@ -80,6 +80,7 @@ class Lane:
             self.lanes.replace(self)
         elif self.channel.depth() > self.lanes.max_in_flight:
             self.lanes.grow()
+        self.lanes.serve_line(self)
 
     def drained(self) -> None:
         """Nobody waits for anything any more: serve the line, or go back."""
@@ -91,7 +92,10 @@ class Lane:
 
     def overdue(self) -> None:
         """The next reply is late: nobody new should wait behind it."""
-        self.lanes.retire(self)
+        if self.channel.clean:  # and nobody else does: it is the fence of a posted request
+            self.channel.abort()
+        else:
+            self.lanes.retire(self)
 
     def long_reply(self, request: Request) -> None:
         """Remember the key: its next value will be long, too."""
@@ -188,7 +192,11 @@ class Lanes:
         lane = self.choose()
         if lane is None:
             return self._line.wait(request, deadline)
-        return lane.channel.submit(request, deadline)
+        try:
+            return lane.channel.submit(request, deadline)
+        except CenoteError:
+            self.refill(lane)  # it may have been opened for this request alone
+            raise
 
     def enter(self) -> None:
         """Make the running loop that of the lanes; what was inherited over a fork is forgotten.
@@ -256,15 +264,21 @@ class Lanes:
 
     def refill(self, lane: Lane) -> None:
         """Let a lane serve the line; with nothing in flight after that, give it back."""
-        while self._line.waiting and not lane.retired and lane.channel.takes():
-            self._line.serve(lane.channel)
-        if lane.channel.clean:
+        self.serve_line(lane)
+        if lane.channel.clean and (lane.retired or lane.channel.takes()):
             self.give_back(lane)
             for other in [each for each in self._open if each.channel.clean]:
                 self.give_back(other)  # opened to grow, but nothing came
 
+    def serve_line(self, lane: Lane) -> None:
+        """Send what stands in line, as far as the lane takes it."""
+        while self._line.waiting and not lane.retired and lane.channel.takes():
+            self._line.serve(lane.channel)
+
     def give_back(self, lane: Lane) -> None:
-        """Return a lane that is drained to the pool."""
+        """Return a lane that is drained to the pool, unless that has been done."""
+        if lane not in self._leased:
+            return
         lane.channel.sharer = None
         self._strike(lane)
         self._pool.checkin(lane.entry)
@@ -298,7 +312,7 @@ class Lanes:
                 self.give_back(other)  # opened to grow, but nothing came
             elif other.entry.generation != other.entry.stack.generation:
                 self.retire(other)  # nothing is to be sent again on what may have ended, too
-        if self._line.waiting and not self._open:
+        if self._line.waiting:
             self._line.open_lane()
 
     def send_again(self, lost: pending_path_aio.Pending) -> bool:

@@ -110,10 +110,12 @@ class Line:
     def open_lane(self) -> None:
         """See to it that a lane is opened, if there may be one more."""
         if self._opener is None and self.loop is not None and self.room():
-            self._opener = self.loop.create_task(
+            opener = self.loop.create_task(
                 self._open(), name=f"{self._pool.name}: open a lane", context=contextvars.Context()
             )
-            self._opener.add_done_callback(self._ended)
+            if not opener.done():  # as it may be at once, where tasks are eager
+                self._opener = opener
+                opener.add_done_callback(self._ended)
 
     async def _open(self) -> None:
         """Lease a connection; whoever stands here takes what comes of it."""
@@ -145,7 +147,9 @@ class Line:
         if self._timer is not None:
             self._timer.cancel()
         self._strikes_at = when
-        self._timer = self.loop.call_later(max(_SOONEST, when - now), self._strike)
+        self._timer = self.loop.call_later(
+            max(_SOONEST, when - now), self._strike, context=contextvars.Context()
+        )
 
     def _strike(self) -> None:
         """Fail who is past his deadline; forget who has left; nobody left: open nothing."""
@@ -169,9 +173,10 @@ class Line:
         """Let nobody stand here any more."""
         self._closed = True
         self._fail(self._pool.refusal("closed", monotonic()))
-        if self._opener is not None:
-            self._opener.cancel()
-            self._opener = None
+        for each in (self._opener, self._timer):
+            if each is not None:
+                each.cancel()
+        self._opener = self._timer = None
 
     def forget(self) -> None:
         """In a forked child: have nothing to do with the parent's callers."""

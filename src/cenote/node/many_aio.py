@@ -7,16 +7,20 @@ for. A cancel drops what has not been answered. Twin: ``many_sync.py``.
 
 from __future__ import annotations
 
-from asyncio import Future, ensure_future
-from typing import TYPE_CHECKING
+from asyncio import ensure_future
+from typing import TYPE_CHECKING, cast
 
 from cenote.errors import CenoteError
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Sequence
+    from typing import Any, TypeAlias
 
     from cenote.node.aio import AsyncNode
     from cenote.protocol import Reply, Request
+
+    Flight: TypeAlias = Future[Any] | CenoteError
 
 
 async def exchange_all(asked: Sequence[tuple[AsyncNode, Request]], deadline: float) -> list[Reply]:
@@ -34,23 +38,23 @@ async def exchange_all(asked: Sequence[tuple[AsyncNode, Request]], deadline: flo
             _drop(flight)
 
 
-def _begun(node: AsyncNode, request: Request, deadline: float) -> Future[Reply] | CenoteError:
+def _begun(node: AsyncNode, request: Request, deadline: float) -> Flight:
     try:
         return ensure_future(node.request(request, deadline))
     except CenoteError as error:
         return error
 
 
-async def _landed(flight: Future[Reply] | CenoteError) -> Reply:
+async def _landed(flight: Flight) -> Reply:
     if isinstance(flight, CenoteError):
         return flight
     try:
-        return await flight
+        return cast("Reply", await flight)
     except CenoteError as error:
         return error
 
 
-def _drop(flight: Future[Reply] | CenoteError) -> None:
+def _drop(flight: Flight) -> None:
     """Let go of a future: its reply is swallowed, its error counts as seen."""
-    if isinstance(flight, Future) and not flight.cancel() and not flight.cancelled():
+    if not isinstance(flight, CenoteError) and not flight.cancel() and not flight.cancelled():
         flight.exception()

@@ -248,6 +248,14 @@ class AsyncPool(AsyncDriver[T]):
         """
         return self._enter()
 
+    def stay(self) -> None:
+        """Refuse to go on while the pool's loop runs elsewhere.
+
+        Raises:
+            WrongLoop: It does.
+        """
+        self._stay()
+
     def grow(self) -> bool:
         """Have one more connection opened, if the pool may; True: one is being opened."""
         return self._order(self._core.grow)

@@ -9,9 +9,9 @@ from time import monotonic
 
 import pytest
 
-from cenote.errors import OperationTimeout, WrongLoop
+from cenote.errors import OperationTimeout, PoolTimeout, WrongLoop
 from cenote.node.many_aio import exchange_all
-from cenote.protocol import STORED, get, store
+from cenote.protocol import STORED, get, meta_set, quiet, store
 from tests.node.peer import until, world
 from tests.node.worlds import TRUSTING, soon
 
@@ -96,3 +96,18 @@ async def test_what_stands_in_line_is_served_beside_newcomers(tmp_path: Path) ->
         assert await asyncio.gather(*big) == [STORED] * 40
         busy = False
         await asyncio.gather(*crowd)
+
+
+async def test_posted_requests_that_are_not_read_do_not_keep_the_loop_busy(tmp_path: Path) -> None:
+    """A connection with posted requests only is clean, but not one to give back and lease again."""
+    async with world(tmp_path, ONE) as (peer, node):
+        await node.request(get(b"warm"), soon())
+        await until(lambda: node.pool.stats().used == 0)
+        peer.chokes_on = b"ms"
+        note = quiet(meta_set(b"k", b"x" * 60_000))
+        with pytest.raises(PoolTimeout):  # once the connection takes no more
+            while True:
+                await node.post(note, monotonic() + 0.3)
+        leases = node.pool.stats().acquired
+        assert await node.request(get(b"k"), soon()) == (b"k", 0, 0)
+        assert node.pool.stats().acquired - leases < 10

@@ -14,6 +14,7 @@ from cenote.cluster.router import Router
 from cenote.cluster.server import Server
 from cenote.connection import TCPAddress, UnixAddress
 from cenote.errors import (
+    AuthenticationFailed,
     CenoteError,
     ClientError,
     ConfigurationError,
@@ -61,6 +62,7 @@ __all__ = [
     "AsyncClient",
     "AsyncConnector",
     "AsyncPool",
+    "AuthenticationFailed",
     "CenoteError",
     "Client",
     "ClientError",

@@ -121,6 +121,10 @@ class PartialFailure(CenoteError, ConnectionError):
         self.failures = dict(failures)
 
 
+class AuthenticationFailed(CenoteError, PermissionError):
+    """The server refused the credentials, or asks for some and there are none."""
+
+
 # The conversation with a server.
 
 

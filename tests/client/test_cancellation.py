@@ -47,7 +47,7 @@ async def cas(client: AsyncClient) -> None:
 
 
 async def lease(client: AsyncClient) -> None:
-    async with client._cluster._nodes[0].lease(monotonic() + 60.0) as own:
+    async with client._cluster.topology.members[0].node.lease(monotonic() + 60.0) as own:
         assert not own.closed
         await asyncio.sleep(0)
 

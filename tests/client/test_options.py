@@ -210,7 +210,7 @@ def test_weights_that_a_hashing_can_not_count_with_are_refused(kind):
 
 def test_how_requests_share_connections_can_be_said_in_a_url():
     client = AsyncClient("memcached://127.0.0.1:1?max_in_flight=7&max_size=3", long_value=9)
-    (node,) = client._cluster._nodes
+    node = client._cluster.topology.members[0].node
     assert (node._lanes.max_in_flight, node.pool.stats().max_size) == (7, 3)
 
 

@@ -1,7 +1,7 @@
 # C types for _hot_aio_c.pyx.
 
 from cenote.client._keys_c cimport KeyEncoder
-from cenote.node._lane_aio_c cimport Lanes
+from cenote.cluster._placing cimport Crossing
 from cenote.protocol._speedups cimport Request
 
 
@@ -11,7 +11,7 @@ cdef class AsyncHot:
     cdef public object _dumps
     cdef public object _loads
     cdef readonly object _request
-    cdef Lanes _lanes
+    cdef Crossing _crossing
     cdef public double _timeout
     cdef public object _verbatim
     cdef bint _takes_bytes

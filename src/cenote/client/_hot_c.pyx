@@ -17,6 +17,8 @@ from cenote.protocol import STORED
 from cpython.bytes cimport PyBytes_GET_SIZE
 
 from cenote._clock cimport monotonic
+from cenote.cluster._placing cimport Routes
+from cenote.node._lane_c cimport Lane
 from cenote.protocol._speedups cimport get as get_request, store as store_request
 
 cdef object _Key = Key
@@ -37,8 +39,8 @@ cdef class Hot:
         self._timeout = timeout
         self._request = request
         way = getattr(request, "__self__", None)
-        if type(way) is Lane and request == way.request:
-            self._lane = way
+        if type(way) is Crossing and request == way.request:
+            self._crossing = way
 
     def get(self, key, default=None):
         cdef double deadline = monotonic() + self._timeout
@@ -64,10 +66,14 @@ cdef class Hot:
         return self._ask(request, deadline, key) is _STORED
 
     cdef object _ask(self, Request request, double deadline, object key):
+        cdef Routes routes
         if type(key) is _Key:
             return self._at(key)(request, deadline)
-        if self._lane is not None:
-            return self._lane.request(request, deadline)
+        if self._crossing is not None:
+            routes = self._crossing.routes
+            if type(routes.only) is Lane:
+                return (<Lane>routes.only).request(request, deadline)
+            return self._crossing.cross(request, deadline)
         return self._request(request, deadline)
 
 

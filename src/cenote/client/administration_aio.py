@@ -6,7 +6,7 @@ is an outage: it raises, or with ``on_error="miss"`` is left out of the answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -43,7 +43,7 @@ class AsyncAdministration(AsyncBase):
         if seconds < 0:
             raise InvalidArgument(f"delay is {delay!r}: use 0 or more seconds")
         replies = await self._each(protocol.flush_all(self._exptime(seconds) if seconds else 0))
-        return len(replies) == len(self._cluster.names)
+        return not any(isinstance(reply, CenoteError) for reply in replies.values())
 
     async def stats(self, *args: str) -> dict[str, dict[str, str]]:
         """Return the statistics of every server: ``{server: {name: value}}``.
@@ -59,7 +59,7 @@ class AsyncAdministration(AsyncBase):
         for word in args:
             if not isinstance(word, str):
                 raise InvalidArgument(f"an argument of stats is a str, not {type(word).__name__}")
-        replies = await self._each(protocol.stats(*args))
+        replies = _answers(await self._each(protocol.stats(*args)))
         return cast("dict[str, dict[str, str]]", replies)
 
     async def version(self) -> dict[str, str]:
@@ -68,7 +68,7 @@ class AsyncAdministration(AsyncBase):
         Raises:
             CenoteError: A server could not be asked in time (``on_error="raise"``).
         """
-        return cast("dict[str, str]", await self._each(protocol.version()))
+        return cast("dict[str, str]", _answers(await self._each(protocol.version())))
 
     @contextmanager
     async def connection(self, server: str | None = None) -> AsyncIterator[AsyncConnection]:
@@ -103,6 +103,8 @@ class AsyncAdministration(AsyncBase):
         for reply in replies.values():
             if isinstance(reply, CenoteError):
                 self._tolerate(reply)
-        return {
-            name: reply for name, reply in replies.items() if not isinstance(reply, CenoteError)
-        }
+        return replies
+
+
+def _answers(replies: Mapping[str, Reply]) -> dict[str, Reply]:
+    return {name: reply for name, reply in replies.items() if not isinstance(reply, CenoteError)}

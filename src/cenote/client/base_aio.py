@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Self
+from typing import NamedTuple, Self
 
 from cenote import protocol
 from cenote.client.hot_path import AsyncHot, KeyEncoder
@@ -24,11 +24,18 @@ from cenote.client.values import LEASE, serde_for
 from cenote.cluster import Server
 from cenote.cluster.aio import AsyncCluster
 from cenote.cluster.starting_aio import AsyncStarting
-from cenote.errors import UnknownFlagsWarning, UnreadableValue, ValueTooLarge
+from cenote.errors import NoNodesAvailable, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
 from cenote.node.aio import AsyncNode
 from cenote.pool import Observer
 from cenote.protocol import MetaReply, Request
 from cenote.runtime.aio import Exchange, sleep
+
+
+class _Only(NamedTuple):
+    """The only server: the way to it, and what sends requests, which meets outages as told."""
+
+    way: AsyncNode | AsyncStarting
+    request: Exchange
 
 
 class AsyncBase(AsyncHot):
@@ -111,6 +118,16 @@ class AsyncBase(AsyncHot):
     def _way(self, key: AnyKey, wire: bytes) -> AsyncNode | AsyncStarting:
         return self._cluster.way(self._encoder.route(key) if isinstance(key, Key) else wire)
 
+    def _only(self) -> _Only | None:
+        """Return the only server, for a command about many keys; None: there are several."""
+        topology = self._cluster.topology
+        if topology.several:
+            return None
+        member = topology.members[0]
+        strict = member.request
+        request = strict if self._raises else partial(self._forgiving, strict=strict)
+        return _Only(member.way, request)
+
     def _strict_at(self, key: AnyKey) -> Exchange:
         """Return what sends requests about a key; outages are raised."""
         if not isinstance(key, Key):
@@ -151,7 +168,16 @@ class AsyncBase(AsyncHot):
         If it is forgiven, the request that follows is the one to count it.
         """
         try:
-            return (await self._way(key, wire).traits(deadline)).meta
+            way = self._way(key, wire)
+        except NoNodesAvailable:
+            if self._raises:
+                raise
+            return False
+        return await self._knows_meta(way, deadline)
+
+    async def _knows_meta(self, way: AsyncNode | AsyncStarting, deadline: float) -> bool:
+        try:
+            return (await way.traits(deadline)).meta
         except OUTAGES:
             if self._raises:
                 raise

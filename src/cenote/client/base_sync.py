@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Self
+from typing import NamedTuple, Self
 
 from cenote import protocol
 from cenote.client.hot_path import Hot, KeyEncoder
@@ -25,11 +25,18 @@ from cenote.client.values import LEASE, serde_for
 from cenote.cluster import Server
 from cenote.cluster.sync import Cluster
 from cenote.cluster.starting_sync import Starting
-from cenote.errors import UnknownFlagsWarning, UnreadableValue, ValueTooLarge
+from cenote.errors import NoNodesAvailable, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
 from cenote.node.sync import Node
 from cenote.pool import Observer
 from cenote.protocol import MetaReply, Request
 from cenote.runtime.sync import Exchange, sleep
+
+
+class _Only(NamedTuple):
+    """The only server: the way to it, and what sends requests, which meets outages as told."""
+
+    way: Node | Starting
+    request: Exchange
 
 
 class Base(Hot):
@@ -112,6 +119,16 @@ class Base(Hot):
     def _way(self, key: AnyKey, wire: bytes) -> Node | Starting:
         return self._cluster.way(self._encoder.route(key) if isinstance(key, Key) else wire)
 
+    def _only(self) -> _Only | None:
+        """Return the only server, for a command about many keys; None: there are several."""
+        topology = self._cluster.topology
+        if topology.several:
+            return None
+        member = topology.members[0]
+        strict = member.request
+        request = strict if self._raises else partial(self._forgiving, strict=strict)
+        return _Only(member.way, request)
+
     def _strict_at(self, key: AnyKey) -> Exchange:
         """Return what sends requests about a key; outages are raised."""
         if not isinstance(key, Key):
@@ -152,7 +169,16 @@ class Base(Hot):
         If it is forgiven, the request that follows is the one to count it.
         """
         try:
-            return (self._way(key, wire).traits(deadline)).meta
+            way = self._way(key, wire)
+        except NoNodesAvailable:
+            if self._raises:
+                raise
+            return False
+        return self._knows_meta(way, deadline)
+
+    def _knows_meta(self, way: Node | Starting, deadline: float) -> bool:
+        try:
+            return (way.traits(deadline)).meta
         except OUTAGES:
             if self._raises:
                 raise

@@ -120,7 +120,8 @@ class AsyncRetrieval(AsyncSeveral):
     ) -> dict[K, object]:
         wires = self._wires(names)
         values: dict[K, object] = {}
-        if self._cluster.several:
+        only = self._only()
+        if only is None:
             parts = self._parts(names, wires)
             await self._ask(parts, lambda part: encode(part.wires), deadline)
             self._settle(parts)
@@ -128,7 +129,7 @@ class AsyncRetrieval(AsyncSeveral):
                 await self._collect(values, part.reply, part.names, part.wires, deadline)
             self._report(failures_of(parts), values)
         else:
-            found = await self._request(encode(wires), deadline)
+            found = await only.request(encode(wires), deadline)
             await self._collect(values, found, names, wires, deadline)
         return values
 

@@ -121,7 +121,8 @@ class Retrieval(Several):
     ) -> dict[K, object]:
         wires = self._wires(names)
         values: dict[K, object] = {}
-        if self._cluster.several:
+        only = self._only()
+        if only is None:
             parts = self._parts(names, wires)
             self._ask(parts, lambda part: encode(part.wires), deadline)
             self._settle(parts)
@@ -129,7 +130,7 @@ class Retrieval(Several):
                 self._collect(values, part.reply, part.names, part.wires, deadline)
             self._report(failures_of(parts), values)
         else:
-            found = self._request(encode(wires), deadline)
+            found = only.request(encode(wires), deadline)
             self._collect(values, found, names, wires, deadline)
         return values
 

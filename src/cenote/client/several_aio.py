@@ -17,6 +17,7 @@ from cenote.client.keys import K
 from cenote.client.outcome import OUTAGES
 from cenote.client.routed import Key
 from cenote.cluster.aio import AsyncCluster
+from cenote.cluster.member_aio import AsyncMember
 from cenote.errors import CenoteError, NoNodesAvailable, PartialFailure
 from cenote.protocol import BatchReply, Request
 
@@ -28,7 +29,7 @@ class Part(Generic[K]):
     """The keys of one server.
 
     Attributes:
-        number: The server.
+        member: The server.
         positions: Where its keys stand among all.
         names: The keys as given.
         wires: The keys as they go on the wire.
@@ -37,12 +38,12 @@ class Part(Generic[K]):
         error: Why it could not be asked, else None.
     """
 
-    __slots__ = ("error", "meta", "names", "number", "positions", "reply", "wires")
+    __slots__ = ("error", "member", "meta", "names", "positions", "reply", "wires")
 
     def __init__(
-        self, number: int, positions: list[int], names: Sequence[K], wires: Sequence[bytes]
+        self, member: AsyncMember, positions: list[int], names: Sequence[K], wires: Sequence[bytes]
     ) -> None:
-        self.number = number
+        self.member = member
         self.positions = positions
         self.names = [names[position] for position in positions]
         self.wires = [wires[position] for position in positions]
@@ -89,13 +90,13 @@ class AsyncSeveral(AsyncBase):
         except NoNodesAvailable as error:
             self._tolerate(error)
             return []
-        return [Part(number, positions, names, wires) for number, positions in spread]
+        return [Part(member, positions, names, wires) for member, positions in spread]
 
     async def _learn_meta(self, parts: Sequence[Part[K]], deadline: float) -> None:
         """Find out which servers know the meta commands; known but for the first time."""
         for part in parts:
             try:
-                traits = await self._cluster.way_to(part.number).traits(deadline)
+                traits = await part.member.way.traits(deadline)
             except OUTAGES as error:
                 part.error = error
             else:
@@ -137,7 +138,7 @@ class AsyncSeveral(AsyncBase):
 async def _fill(
     cluster: AsyncCluster, parts: Sequence[Part[K]], encode: Encode, deadline: float
 ) -> None:
-    requests = [(part.number, encode(part)) for part in parts]
+    requests = [(part.member, encode(part)) for part in parts]
     for part, reply in zip(parts, await cluster.batch(requests, deadline), strict=True):
         if isinstance(reply, CenoteError):
             part.error = reply

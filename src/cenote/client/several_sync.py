@@ -18,6 +18,7 @@ from cenote.client.keys import K
 from cenote.client.outcome import OUTAGES
 from cenote.client.routed import Key
 from cenote.cluster.sync import Cluster
+from cenote.cluster.member_sync import Member
 from cenote.errors import CenoteError, NoNodesAvailable, PartialFailure
 from cenote.protocol import BatchReply, Request
 
@@ -29,7 +30,7 @@ class Part(Generic[K]):
     """The keys of one server.
 
     Attributes:
-        number: The server.
+        member: The server.
         positions: Where its keys stand among all.
         names: The keys as given.
         wires: The keys as they go on the wire.
@@ -38,12 +39,12 @@ class Part(Generic[K]):
         error: Why it could not be asked, else None.
     """
 
-    __slots__ = ("error", "meta", "names", "number", "positions", "reply", "wires")
+    __slots__ = ("error", "member", "meta", "names", "positions", "reply", "wires")
 
     def __init__(
-        self, number: int, positions: list[int], names: Sequence[K], wires: Sequence[bytes]
+        self, member: Member, positions: list[int], names: Sequence[K], wires: Sequence[bytes]
     ) -> None:
-        self.number = number
+        self.member = member
         self.positions = positions
         self.names = [names[position] for position in positions]
         self.wires = [wires[position] for position in positions]
@@ -90,13 +91,13 @@ class Several(Base):
         except NoNodesAvailable as error:
             self._tolerate(error)
             return []
-        return [Part(number, positions, names, wires) for number, positions in spread]
+        return [Part(member, positions, names, wires) for member, positions in spread]
 
     def _learn_meta(self, parts: Sequence[Part[K]], deadline: float) -> None:
         """Find out which servers know the meta commands; known but for the first time."""
         for part in parts:
             try:
-                traits = self._cluster.way_to(part.number).traits(deadline)
+                traits = part.member.way.traits(deadline)
             except OUTAGES as error:
                 part.error = error
             else:
@@ -136,7 +137,7 @@ class Several(Base):
 
 
 def _fill(cluster: Cluster, parts: Sequence[Part[K]], encode: Encode, deadline: float) -> None:
-    requests = [(part.number, encode(part)) for part in parts]
+    requests = [(part.member, encode(part)) for part in parts]
     for part, reply in zip(parts, cluster.batch(requests, deadline), strict=True):
         if isinstance(reply, CenoteError):
             part.error = reply

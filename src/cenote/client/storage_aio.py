@@ -123,14 +123,15 @@ class AsyncStorage(AsyncSeveral):
         if not names:
             return []
         items = list(zip(wires, data, flags, strict=True))
-        if self._cluster.several:
+        only = self._only()
+        if only is None:
             return await self._set_parts(names, items, expiry, deadline)
-        meta = await self._speaks_meta(names[0], wires[0], deadline)
+        meta = await self._knows_meta(only.way, deadline)
         request = protocol.set_many(items, expiry, meta=meta)
-        reply: BatchReply | None = await self._request(request, deadline)
+        reply: BatchReply | None = await only.request(request, deadline)
         if reply is not None and reply.unplaced:
             request = protocol.set_many(items, expiry, meta=True, quiet=False)
-            reply = await self._request(request, deadline)
+            reply = await only.request(request, deadline)
         return names if reply is None else [names[index] for index in sorted(reply.failures)]
 
     async def _set_parts(
@@ -172,12 +173,13 @@ class AsyncStorage(AsyncSeveral):
         if not names:
             return 0
         wires = self._wires(names)
-        if self._cluster.several:
+        only = self._only()
+        if only is None:
             return await self._delete_parts(names, wires, deadline)
         wires = list(dict.fromkeys(wires))
-        meta = await self._speaks_meta(names[0], wires[0], deadline)
+        meta = await self._knows_meta(only.way, deadline)
         request = protocol.delete_many(wires, meta=meta)
-        reply: BatchReply | None = await self._request(request, deadline)
+        reply: BatchReply | None = await only.request(request, deadline)
         if reply is None:
             return 0
         failures = (*reply.unplaced, *reply.failures.values())

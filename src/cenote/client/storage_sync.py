@@ -122,14 +122,15 @@ class Storage(Several):
         if not names:
             return []
         items = list(zip(wires, data, flags, strict=True))
-        if self._cluster.several:
+        only = self._only()
+        if only is None:
             return self._set_parts(names, items, expiry, deadline)
-        meta = self._speaks_meta(names[0], wires[0], deadline)
+        meta = self._knows_meta(only.way, deadline)
         request = protocol.set_many(items, expiry, meta=meta)
-        reply: BatchReply | None = self._request(request, deadline)
+        reply: BatchReply | None = only.request(request, deadline)
         if reply is not None and reply.unplaced:
             request = protocol.set_many(items, expiry, meta=True, quiet=False)
-            reply = self._request(request, deadline)
+            reply = only.request(request, deadline)
         return names if reply is None else [names[index] for index in sorted(reply.failures)]
 
     def _set_parts(
@@ -171,12 +172,13 @@ class Storage(Several):
         if not names:
             return 0
         wires = self._wires(names)
-        if self._cluster.several:
+        only = self._only()
+        if only is None:
             return self._delete_parts(names, wires, deadline)
         wires = list(dict.fromkeys(wires))
-        meta = self._speaks_meta(names[0], wires[0], deadline)
+        meta = self._knows_meta(only.way, deadline)
         request = protocol.delete_many(wires, meta=meta)
-        reply: BatchReply | None = self._request(request, deadline)
+        reply: BatchReply | None = only.request(request, deadline)
         if reply is None:
             return 0
         failures = (*reply.unplaced, *reply.failures.values())

@@ -80,9 +80,6 @@ cdef bytes packed(str kind, numbers):
 cdef class Placer:
     """Says which of several servers has a key; see `_placing_native.Placer`."""
 
-    cdef readonly Py_ssize_t count
-    cdef public Py_ssize_t skip
-
     def __init__(self, Py_ssize_t count):
         self.count = count
         self.skip = 0
@@ -370,16 +367,35 @@ cdef class Custom(Placer):
         return number
 
 
-cdef class Crossing:
-    """Hands each request on to the server that has its key; see the twin."""
+cdef class Routes:
+    """How every server of one topology is asked; see the twin.
 
-    cdef Placer placer
-    cdef tuple requests
+    With one server, `only` is what carries its requests, for whoever can call that without the
+    bound method between.
+    """
 
-    def __init__(self, Placer placer not None, requests):
+    def __init__(self, Placer placer, requests):
         self.placer = placer
         self.requests = tuple(requests)
+        if placer is None:
+            self.only = getattr(self.requests[0], "__self__", None)
+
+
+cdef class Crossing:
+    """Hands each request on to the server that has its key; see the twin.
+
+    Threads read `routes` while another replaces them: each takes a reference of its own.
+    """
+
+    def __init__(self, Routes routes not None):
+        self.routes = routes
 
     def request(self, Request request not None, deadline):
         """Send a request to the server that has its key; what that returns."""
-        return (self.requests[self.placer.place(request.key)])(request, deadline)
+        return self.cross(request, deadline)
+
+    cdef object cross(self, Request request, deadline):
+        cdef Routes routes = self.routes
+        if routes.placer is None:
+            return (routes.requests[0])(request, deadline)
+        return (routes.requests[routes.placer.place(request.key)])(request, deadline)

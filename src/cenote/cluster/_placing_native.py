@@ -41,6 +41,7 @@ __all__ = [
     "PymemcacheRendezvous",
     "Rendezvous",
     "Ring",
+    "Routes",
     "WideRing",
     "one_at_a_time",
 ]
@@ -283,22 +284,45 @@ class Custom(Placer):
         return number
 
 
-class Crossing:
-    """Hands each request on to the server that has its key.
+class Routes:
+    """How every server of one topology is asked, and which of them has a key; never changed.
 
     Args:
+        placer: Which server has a key; None: there is only one.
+        requests: How each server is asked.
+
+    Attributes:
         placer: Which server has a key.
         requests: How each server is asked.
     """
 
-    __slots__ = ("_placer", "_requests")
+    __slots__ = ("placer", "requests")
 
-    def __init__(self, placer: Placer, requests: Sequence[Callable[[Request, float], Any]]) -> None:
-        self._placer = placer
-        self._requests = list(requests)
+    def __init__(
+        self, placer: Placer | None, requests: Sequence[Callable[[Request, float], Any]]
+    ) -> None:
+        self.placer = placer
+        self.requests = tuple(requests)
+
+
+class Crossing:
+    """Hands each request on to the server that has its key.
+
+    Attributes:
+        routes: The servers as they are now. Whoever replaces them keeps the old ones alive for as
+            long as somebody may be reading them.
+    """
+
+    __slots__ = ("routes",)
+
+    def __init__(self, routes: Routes) -> None:
+        self.routes = routes
 
     def request(self, request: Request, deadline: float) -> Any:
         """Send a request about one key to the server that has it; what that returns."""
+        routes = self.routes
+        if routes.placer is None:
+            return routes.requests[0](request, deadline)
         if request.key is None:
             raise TypeError(f"{request!r} is not about one key")
-        return self._requests[self._placer.place(request.key)](request, deadline)
+        return routes.requests[routes.placer.place(request.key)](request, deadline)

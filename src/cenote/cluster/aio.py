@@ -1,21 +1,24 @@
 """The servers of a client, and the way from a key to the one that owns it.
 
-Strategy: routing one key to the only server there is would cost a call for nothing, so ``request``
-then *is* that server's own. With several it is a `Crossing`, which is compiled where possible.
-Commands about many keys are split here into one batch a server, all of which are in flight before
-the first reply is read (``node/many_aio.py``).
+Strategy: all that is known of the servers is one `Topology`, which is replaced whole when they
+change. A request about one key goes through a `Crossing`, which is compiled where possible and
+reads the current routes; with one server it hands on to that server's own. Commands about many keys
+are split into one batch a server, all of which are in flight before the first reply is read
+(``node/many_aio.py``); they name servers by their members, so that a batch ends as it began.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cenote.cluster.placing import Crossing, Placer
-from cenote.cluster.router import Hashing, placer_for
-from cenote.cluster.server import LocalAddress, Server
+from cenote.cluster.member_aio import AsyncMember, AsyncMembership
+from cenote.cluster.placing import Crossing
+from cenote.cluster.router import Hashing
+from cenote.cluster.server import Server
 from cenote.cluster.starting_aio import AsyncStarting
+from cenote.cluster.topology import Topology, in_lease_order, refuse_namesakes
 from cenote.connection import ProtocolChoice
-from cenote.errors import CenoteError, ConfigurationError, PoolError
+from cenote.errors import CenoteError, PoolError
 from cenote.node.aio import AsyncNode
 from cenote.node.health import NodeHealth
 from cenote.node.many_aio import exchange_all
@@ -40,9 +43,9 @@ class AsyncCluster:
         ConfigurationError: Two servers have one name, or the hashing can not count with them.
 
     Attributes:
+        topology: The servers as they are now; work of several steps takes it once.
         request: Sends a request about one key to the server that owns it and returns the reply:
             ``await request(request, deadline)``, the deadline on the clock of ``time.monotonic``.
-        several: Whether there are several servers.
     """
 
     def __init__(
@@ -56,39 +59,23 @@ class AsyncCluster:
         observer: Observer | None = None,
         node: Callable[..., AsyncNode] = AsyncNode,
     ) -> None:
-        _refuse_namesakes(servers)
-        self._nodes = [
-            node(
-                server.address,
-                name=server.name,
-                protocol=protocol,
-                options=options,
-                observer=observer,
-            )
-            for server in servers
-        ]
-        self._starting = [
-            AsyncStarting(node, server.address)
-            for node, server in zip(self._nodes, servers, strict=True)
-            if isinstance(server.address, LocalAddress)
-        ]
-        started = {starting.node: starting for starting in self._starting}
-        self._ways = [started.get(node, node) for node in self._nodes]
-        self._placer: Placer | None = None
-        self.several = len(servers) > 1
-        self.request: Exchange = self._ways[0].request
-        if self.several:
-            self._placer = placer_for(hashing, servers, prefix_size)
-            self.request = Crossing(self._placer, [way.request for way in self._ways]).request
+        refuse_namesakes(servers)
+        membership = AsyncMembership(
+            protocol=protocol, options=options, observer=observer, node=node
+        )
+        members = [membership.admit(number, server) for number, server in enumerate(servers)]
+        self.topology: Topology[AsyncMember] = Topology(members, hashing, prefix_size)
+        self._crossing = Crossing(self.topology.routes)
+        self.request: Exchange = self._crossing.request
 
     @property
     def names(self) -> list[str]:
         """The names of the servers."""
-        return [node.name for node in self._nodes]
+        return self.topology.names
 
     def way(self, key: bytes) -> AsyncNode | AsyncStarting:
         """Return the way to the server that owns a key: for several requests about it."""
-        return self._ways[0 if self._placer is None else self._placer.place(key)]
+        return self.topology.owner(key).way
 
     async def started(self, name: str | None, deadline: float) -> AsyncNode:
         """Return the node of a server, which runs; None: of the only one.
@@ -96,42 +83,28 @@ class AsyncCluster:
         Raises:
             ConfigurationError: It is not known which.
         """
-        if name is None and self.several:
-            raise ConfigurationError(f"name one of the servers: {', '.join(self.names)}")
-        if name is not None and name not in self.names:
-            raise ConfigurationError(f"no server is named {name!r}: {', '.join(self.names)}")
-        for starting in self._starting:
-            await starting.start(deadline)
-        return self._nodes[0 if name is None else self.names.index(name)]
+        member = self.topology.named(name)
+        await member.start(deadline)
+        return member.node
 
-    def way_to(self, number: int) -> AsyncNode | AsyncStarting:
-        """Return the way to a server by its number."""
-        return self._ways[number]
+    def spread(self, keys: Sequence[bytes]) -> list[tuple[AsyncMember, list[int]]]:
+        """Return the servers that own any of ``keys``, and which keys those are."""
+        return self.topology.spread(keys)
 
-    def spread(self, keys: Sequence[bytes]) -> list[tuple[int, list[int]]]:
-        """Return the numbers of the servers that own any of ``keys``, and which keys those are.
-
-        The numbers ascend: it is the order that batches take their leases in.
-        """
-        if self._placer is None:
-            return [(0, list(range(len(keys))))]
-        spread = enumerate(self._placer.spread(keys))
-        return [(number, positions) for number, positions in spread if positions]
-
-    async def batch(self, asked: Sequence[tuple[int, Request]], deadline: float) -> list[Reply]:
-        """Send requests to servers by their numbers, which ascend; all at the same time.
+    async def batch(
+        self, asked: Sequence[tuple[AsyncMember, Request]], deadline: float
+    ) -> list[Reply]:
+        """Send requests to servers, each once and in the order of leases; all at the same time.
 
         Returns:
             Their replies in the same order, errors as values.
         """
         try:
-            for starting in self._starting:
-                await starting.start(deadline)
+            for member, _ in asked:
+                await member.start(deadline)
         except CenoteError as error:
             return [error] * len(asked)
-        return await exchange_all(
-            [(self._nodes[number], request) for number, request in asked], deadline
-        )
+        return await exchange_all([(member.node, request) for member, request in asked], deadline)
 
     async def each(self, request: Request, deadline: float) -> dict[str, Reply]:
         """Send a request to every server at the same time.
@@ -139,16 +112,20 @@ class AsyncCluster:
         Returns:
             The reply, or the error, of each server by its name.
         """
-        asked = [(number, request) for number in range(len(self._nodes))]
-        return dict(zip(self.names, await self.batch(asked, deadline), strict=True))
+        topology = self.topology
+        asked = in_lease_order([(member, request) for member in topology.members])
+        replies = await self.batch(asked, deadline)
+        names = [member.server.name for member, _ in asked]
+        answers = dict(zip(names, replies, strict=True))
+        return {name: answers[name] for name in topology.names}
 
     def health(self) -> dict[str, NodeHealth]:
         """Return the health of every server by its name."""
-        return {node.name: node.health() for node in self._nodes}
+        return {member.server.name: member.node.health() for member in self.topology.members}
 
     def pools(self) -> dict[str, PoolStats]:
         """Return the statistics of every server's pool by its name."""
-        return {node.name: node.pool.stats() for node in self._nodes}
+        return {member.server.name: member.node.pool.stats() for member in self.topology.members}
 
     async def open(self, timeout: float) -> None:
         """Wait until every pool has its minimum of connections, at most ``timeout`` seconds.
@@ -158,22 +135,24 @@ class AsyncCluster:
                 tried again when they are needed.
         """
         deadline = monotonic() + timeout
-        for starting in self._starting:
-            await starting.start(deadline)
-        for node in self._nodes[1:]:
-            await node.pool.open(wait=False)  # all connect at the same time
+        members = self.topology.members
+        for member in members:
+            await member.start(deadline)
+        for member in members[1:]:
+            await member.node.pool.open(wait=False)  # all connect at the same time
         failed: list[PoolError] = []
-        for node in self._nodes:
+        for member in members:
             try:
-                await node.open(max(0.0, deadline - monotonic()))
+                await member.node.open(max(0.0, deadline - monotonic()))
             except PoolError as error:
                 failed.append(error)
-        if len(failed) == len(self._nodes):
+        if len(failed) == len(members):
             raise failed[0]
 
     async def close(self, timeout: float) -> None:
         """Close every connection, waiting at most ``timeout`` seconds for those in use."""
-        await _close(self._nodes, monotonic() + timeout)
+        nodes = [member.node for member in self.topology.members]
+        await _close(nodes, monotonic() + timeout)
 
 
 async def _close(nodes: Sequence[AsyncNode], deadline: float) -> None:
@@ -184,13 +163,3 @@ async def _close(nodes: Sequence[AsyncNode], deadline: float) -> None:
         except BaseException:
             await _close(nodes[number + 1 :], 0.0)
             raise
-
-
-def _refuse_namesakes(servers: Sequence[Server]) -> None:
-    names = [server.name for server in servers]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigurationError(
-                f"two servers are named {name!r}: name each once, and give it a weight if it is to "
-                "have more of the keys"
-            )

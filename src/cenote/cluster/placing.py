@@ -16,6 +16,7 @@ if TYPE_CHECKING or not use_compiled("cenote.cluster._placing"):
         PymemcacheRendezvous,
         Rendezvous,
         Ring,
+        Routes,
         WideRing,
         one_at_a_time,
     )
@@ -29,6 +30,7 @@ else:
         PymemcacheRendezvous,
         Rendezvous,
         Ring,
+        Routes,
         WideRing,
         one_at_a_time,
     )
@@ -42,6 +44,7 @@ __all__ = [
     "PymemcacheRendezvous",
     "Rendezvous",
     "Ring",
+    "Routes",
     "WideRing",
     "one_at_a_time",
 ]

@@ -1,0 +1,82 @@
+"""A server of a cluster with what the cluster has made for it: its node, and the way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cenote.cluster.server import LocalAddress, Server
+from cenote.cluster.starting_aio import AsyncStarting
+from cenote.connection import ProtocolChoice
+from cenote.node.aio import AsyncNode
+from cenote.pool import Observer, PoolOptions
+from cenote.runtime.aio import Exchange
+
+
+class AsyncMember:
+    """One server of a cluster.
+
+    Attributes:
+        number: Its place in the order in which batches take their leases.
+        server: The server.
+        node: Its connections.
+        starting: What starts it before it is asked anything; None: it runs by itself.
+        way: Where requests for it go.
+        request: Sends a request on that way.
+    """
+
+    __slots__ = ("node", "number", "request", "server", "starting", "way")
+
+    def __init__(self, number: int, server: Server, node: AsyncNode) -> None:
+        self.number = number
+        self.server = server
+        self.node = node
+        self.starting: AsyncStarting | None = None
+        if isinstance(server.address, LocalAddress):
+            self.starting = AsyncStarting(node, server.address)
+        self.way: AsyncNode | AsyncStarting = self.starting or node
+        self.request: Exchange = self.way.request
+
+    async def start(self, deadline: float) -> None:
+        """Start the server if it is for the cluster to start it, and has not been.
+
+        Raises:
+            LocalServerError: There is no memcached to run, or it did not start.
+            OperationTimeout: It has not started by the deadline.
+        """
+        if self.starting is not None:
+            await self.starting.start(deadline)
+
+
+class AsyncMembership:
+    """Makes the members of one cluster.
+
+    Args:
+        protocol: Which commands to use with them.
+        options: The options of each server's pool.
+        observer: Listens to the pools.
+        node: Makes the node of a server.
+    """
+
+    def __init__(
+        self,
+        *,
+        protocol: ProtocolChoice,
+        options: PoolOptions,
+        observer: Observer | None,
+        node: Callable[..., AsyncNode],
+    ) -> None:
+        self._protocol = protocol
+        self._options = options
+        self._observer = observer
+        self._node = node
+
+    def admit(self, number: int, server: Server) -> AsyncMember:
+        """Make what belongs to a server; nothing is opened."""
+        node = self._node(
+            server.address,
+            name=server.name,
+            protocol=self._protocol,
+            options=self._options,
+            observer=self._observer,
+        )
+        return AsyncMember(number, server, node)

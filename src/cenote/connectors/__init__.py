@@ -1,0 +1,16 @@
+"""Ready-made resources for ``Pool``: byte streams, databases, HTTP.
+
+    from cenote import Pool, connectors
+
+    with Pool(connectors.tcp("127.0.0.1", 6379)) as pool, pool.connection() as stream: ...
+
+``cenote.connectors.aio`` has the same names for ``AsyncPool``; it is imported by its full name, so
+that a program of threads does not pay for asyncio.
+"""
+
+from __future__ import annotations
+
+from cenote.connectors.stream_sync import Stream
+from cenote.connectors.streams_sync import StreamConnector, tcp, unix
+
+__all__ = ["Stream", "StreamConnector", "tcp", "unix"]

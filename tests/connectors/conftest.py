@@ -1,0 +1,45 @@
+"""Services and certificates for tests of connectors."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import trustme
+
+from tests.connectors.services import LineServer
+from tests.pool.conftest import run
+
+__all__ = ["run"]
+
+
+@pytest.fixture
+def lines() -> Iterator[LineServer]:
+    with LineServer() as server:
+        yield server
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What a server named ``localhost`` and its clients need to speak TLS."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+@pytest.fixture(scope="session")
+def certified() -> Certified:
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return Certified(server, client)
+
+
+@pytest.fixture
+def secret_lines(certified: Certified) -> Iterator[LineServer]:
+    with LineServer(tls=certified.server) as server:
+        yield server

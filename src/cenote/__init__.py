@@ -12,7 +12,7 @@ from cenote.client.sync import Client
 from cenote.client.values import Serde
 from cenote.cluster.router import Router
 from cenote.cluster.server import Server
-from cenote.connection import TCPAddress, UnixAddress
+from cenote.connection import Credentials, TCPAddress, UnixAddress
 from cenote.errors import (
     AuthenticationFailed,
     CenoteError,
@@ -20,6 +20,7 @@ from cenote.errors import (
     ConfigurationError,
     ConnectFailed,
     ConnectionLost,
+    ConnectRejected,
     InvalidArgument,
     InvalidKey,
     LeaseError,
@@ -70,8 +71,10 @@ __all__ = [
     "CloseReport",
     "ConfigurationError",
     "ConnectFailed",
+    "ConnectRejected",
     "ConnectionLost",
     "Connector",
+    "Credentials",
     "Holder",
     "InvalidArgument",
     "InvalidKey",

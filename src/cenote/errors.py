@@ -86,6 +86,17 @@ class ConnectFailed(PoolError, ConnectionError):
     """A connection could not be opened; the cause is chained."""
 
 
+class ConnectRejected(ConnectFailed):
+    """The peer was reached, and as things are it can not be talked to: soon is no better than now.
+
+    A pool whose connector raises one fails everybody who waits with it, and tries again rarely.
+    """
+
+
+class AuthenticationFailed(ConnectRejected, PermissionError):
+    """The server refused the credentials, or asks for some and there are none."""
+
+
 class LeaseError(PoolError, RuntimeError):
     """A connection was returned twice, to the wrong pool, or from a forked child."""
 
@@ -119,10 +130,6 @@ class PartialFailure(CenoteError, ConnectionError):
         super().__init__(message)
         self.answered = answered
         self.failures = dict(failures)
-
-
-class AuthenticationFailed(CenoteError, PermissionError):
-    """The server refused the credentials, or asks for some and there are none."""
 
 
 # The conversation with a server.

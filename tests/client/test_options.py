@@ -141,6 +141,9 @@ def test_a_constructor_refuses_what_a_url_would(kind, wrong):
         kind("127.0.0.1:1", **wrong)
 
 
+SECRETS = ("username", "password", "credentials")  # no options of a URL: they stand before its host
+
+
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_constructors_spell_every_option_with_its_default(kind):
     """The table of options is the options' own; a constructor may not drift from it."""
@@ -151,7 +154,8 @@ def test_constructors_spell_every_option_with_its_default(kind):
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     names = OPTION_NAMES if kind is Client else (*OPTION_NAMES, *SHARING_NAMES)
-    assert set(keywords) - {"observer"} == set(names)
+    assert set(keywords) - {"observer", *SECRETS} == set(names)
+    assert not any(keywords[name] for name in SECRETS)
     for name in names:
         holders = (DEFAULTS, DEFAULTS.pool, sharing.DEFAULTS)
         holder = next(each for each in holders if hasattr(each, name))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cenote.client.url import read_servers
+from cenote.client.url import read_servers, without_password
 from cenote.cluster.server import LOCAL, Server
-from cenote.connection import Address, TCPAddress, UnixAddress
+from cenote.connection import Address, Credentials, TCPAddress, UnixAddress
 from cenote.errors import ConfigurationError
 
 
@@ -77,7 +77,15 @@ def test_options_are_returned_as_text():
         ("redis://a", "scheme 'redis' is not known: memcached://"),
         ("http://a", "is not known"),
         ("memcacheds://a", "TLS is not supported in this version"),
-        ("memcached://user:secret@a", "passwords are not supported in this version"),
+        ("memcached://user@a", "without a password"),
+        ("memcached://user:@a", "password is empty"),
+        ("memcached://:secret@a", "user name is empty"),
+        ("memcached://user:secret@a@b", "percent-encode"),
+        ("memcached://user:secret@a,user:secret@b", "percent-encode"),
+        ("memcached://user:50%@a", "'%' as %25"),
+        ("memcached://user:%ff@a", "UTF-8"),
+        ("memcached://user:%00@a", "NUL"),
+        ("local://user:secret@", "asks for no password"),
         ("memcached://a:0", "1 to 65535"),
         ("memcached://a:65536", "1 to 65535"),
         ("memcached://a:abc", "port 'abc'"),
@@ -99,7 +107,7 @@ def test_options_are_returned_as_text():
         ("[::1", "not an address"),
         ("", "names no host"),
         ("a b", "names no host"),
-        ("user@host", "passwords are not supported"),
+        ("user@host", "read from URLs only: write memcached://user:password@host"),
         ("h:11211,h2:11211", "memcached://host:port,host:port, or a list"),
         ("localhost:11211?timeout=1", "memcached://host:port.timeout"),
         ("unix:/tmp/x", "unix:///path.sock"),
@@ -116,6 +124,7 @@ def test_options_are_returned_as_text():
         ([7], "not int"),
         ([None], "not NoneType"),
         (["memcached://a?timeout=1", "memcached://b?timeout=2"], "differ in timeout"),
+        (["memcached://u:secret@a", "memcached://u:other@b"], "differ in user or password"),
     ],
 )
 def test_what_is_not_understood_says_what_would_be(servers, says):
@@ -125,10 +134,22 @@ def test_what_is_not_understood_says_what_would_be(servers, says):
 
 def test_no_message_repeats_a_password():
     for url in (
-        "memcached://user:secret@a",
         "memcached://user:secret@a#b",
         "memcached://user:secret@a/path",
+        "memcached://user:secret@a:port",
+        "memcached://user:secret@",
+        "memcached://user:se@cret@a",
+        "memcached://user:secret%@a",
+        "memcached://user:secret%ff@a",
+        "memcached://user:sec?ret@a",
+        "memcached://user:secret?=@a",
+        "memcached://user:secret?a=b@a",
+        "memcached://user:secret,@a",
         "memcached://:secret@a,b?max_size=0",
+        "unix://user:secret@run.sock",
+        "unix://user:secret@",
+        "local://user:secret@",
+        ["memcached://user:secret@a", "memcached://user:secret2@a"],
         "memcached://us/er:secret@a",
         "redis://user:secret@a",
         "user:secret@a",
@@ -137,3 +158,40 @@ def test_no_message_repeats_a_password():
         with pytest.raises(ConfigurationError) as caught:
             read_servers(url)
         assert "secret" not in str(caught.value), url
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "password", "name"),
+    [
+        ("memcached://user:secret@a", "user", "secret", "a:11211"),
+        ("memcached://user:secret@a,b:2?timeout=2", "user", "secret", "a:11211"),
+        ("memcached://us%40er:p%3Aa%2Fs%3Fs%25%20w@[::1]:3", "us@er", "p:a/s?s% w", "[::1]:3"),
+        ("memcached://user:a:b+c@a", "user", "a:b+c", "a:11211"),
+        ("memcached://%C3%BCser:%E2%82%AC@a", "\u00fcser", "\u20ac", "a:11211"),
+        ("unix://user:secret@/run/a@b.sock", "user", "secret", "/run/a@b.sock"),
+    ],
+)
+def test_a_user_and_password_stand_before_the_hosts(url, user, password, name):
+    location = read_servers(url)
+    assert location.credentials == Credentials(user, password)
+    assert location.servers[0].name == name
+
+
+def test_several_urls_may_name_the_same_user():
+    location = read_servers(["memcached://u:p@a", "memcached://u:p@b", "c"])
+    assert location.credentials == Credentials("u", "p")
+    assert read_servers(["a", "memcached://b"]).credentials is None
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("memcached://user:secret@a,b?timeout=1", "memcached://user:***@a,b?timeout=1"),
+        ("memcached://user:se/cr?et@a", "memcached://user:***@a"),
+        ("unix://user:secret@/a.sock", "unix://user:***@/a.sock"),
+        ("unix:///a@b.sock", "unix:///a@b.sock"),
+        ("memcached://a:1?max_size=1", "memcached://a:1?max_size=1"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url, shown):
+    assert without_password(url) == shown

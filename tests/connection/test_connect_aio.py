@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from cenote.connection import TCPAddress, UnixAddress, aio, opening_aio, race
+from cenote.connection import Access, TCPAddress, UnixAddress, aio, opening_aio, race
 from cenote.connection.aio import AsyncConnection, connect
 from cenote.connection.endpoint import Endpoint
 from cenote.connection.opening_aio import Opening
@@ -75,7 +75,7 @@ async def test_ipv6_works() -> None:
 
 
 async def test_classic_is_taken_at_its_word(tcp: TCPAddress) -> None:
-    connection = await connect(tcp, protocol="classic", timeout=5)
+    connection = await connect(tcp, Access(protocol="classic"), timeout=5)
     assert not connection.traits.meta
     await check(connection)
 

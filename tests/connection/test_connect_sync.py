@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cenote.connection import TCPAddress, UnixAddress, opening_sync
+from cenote.connection import Access, TCPAddress, UnixAddress, opening_sync
 from cenote.connection.endpoint import Endpoint, is_connected_to_itself
 from cenote.connection.sync import Connection, connect
 from cenote.errors import CenoteError, ConnectionLost, OperationTimeout, ProtocolError
@@ -72,7 +72,7 @@ def test_no_deadline_is_a_deadline_too(tcp: TCPAddress, unix: UnixAddress) -> No
 
 
 def test_classic_is_taken_at_its_word(tcp: TCPAddress) -> None:
-    connection = connect(tcp, protocol="classic", timeout=5)
+    connection = connect(tcp, Access(protocol="classic"), timeout=5)
     assert not connection.traits.meta
     prove(connection)
 
@@ -226,7 +226,7 @@ def test_insisting_on_meta_fails_where_there_is_none() -> None:
         answering(b"ERROR\r\nVERSION 1.4.39\r\n") as address,
         pytest.raises(ProtocolError, match="does not know the meta commands"),
     ):
-        connect(address, protocol="meta", timeout=5)
+        connect(address, Access(protocol="meta"), timeout=5)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from cenote.connection import UnixAddress
+from cenote.connection import OPEN, UnixAddress
 from cenote.node.aio import AsyncNode
 from cenote.node.sharing import DEFAULTS, Sharing
 from cenote.pool import PoolOptions
@@ -179,7 +179,7 @@ async def world(
     peer = Peer(str(folder / "peer"))
     await peer.start()
     options = replace(options, **changes)  # type: ignore[arg-type]
-    node = AsyncNode(peer.address, name="n", protocol="auto", options=options, sharing=sharing)
+    node = AsyncNode(peer.address, name="n", access=OPEN, options=options, sharing=sharing)
     try:
         yield peer, node
         peer.greet()

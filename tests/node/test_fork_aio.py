@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from cenote.connection import TCPAddress
+from cenote.connection import OPEN, TCPAddress
 from cenote.errors import WrongLoop
 from cenote.node.aio import AsyncNode
 from cenote.pool import PoolOptions
@@ -35,7 +35,7 @@ async def test_a_request_of_a_forked_child_reaches_no_connection_of_the_parent(
     server: MemcachedServer,
 ) -> None:
     address = TCPAddress("127.0.0.1", server.port)
-    node = AsyncNode(address, name="n", protocol="auto", options=PoolOptions(max_size=1))
+    node = AsyncNode(address, name="n", access=OPEN, options=PoolOptions(max_size=1))
     try:
         for key, value in ((b"x", b"1"), (b"y", b"1000")):
             assert await node.request(store("set", key, value, 0, 0), soon()) is STORED

@@ -10,7 +10,7 @@ from time import monotonic
 
 import pytest
 
-from cenote.connection import UnixAddress
+from cenote.connection import OPEN, Access, UnixAddress
 from cenote.errors import (
     ClientError,
     ConnectFailed,
@@ -151,7 +151,7 @@ def test_a_closed_node_stays_closed(proxy: FaultProxy) -> None:
 @pytest.mark.parametrize("protocol", ["meta", "classic"])
 def test_a_ping_is_a_round_trip(proxy: FaultProxy, protocol) -> None:
     with closing(node_behind(proxy)) as node:
-        connector = ServerConnector(node._connector._address, protocol, 5.0)
+        connector = ServerConnector(node._connector._address, Access(protocol=protocol), 5.0)
         connection = connector.connect(5.0)
         connector.ping(connection)
         assert connector.is_alive(connection)
@@ -163,7 +163,7 @@ def test_a_ping_is_a_round_trip(proxy: FaultProxy, protocol) -> None:
 
 
 def test_a_connector_remembers_why_it_could_not_connect(tmp_path) -> None:
-    connector = ServerConnector(UnixAddress(str(tmp_path / "nobody")), "auto", 1.0)
+    connector = ServerConnector(UnixAddress(str(tmp_path / "nobody")), OPEN, 1.0)
     with pytest.raises(OSError, match="nobody"):
         connector.connect(1.0)
     assert "nobody" in str(connector.last_error)

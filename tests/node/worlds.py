@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from cenote.connection import TCPAddress
+from cenote.connection import OPEN, TCPAddress
 from cenote.node.aio import AsyncNode
 from cenote.node.sync import Node
 from cenote.pool import PoolOptions
@@ -27,8 +27,8 @@ def address_of(proxy: FaultProxy) -> TCPAddress:
 
 
 def node_behind(proxy: FaultProxy, options: PoolOptions = TRUSTING) -> Node:
-    return Node(address_of(proxy), name="n", protocol="auto", options=options)
+    return Node(address_of(proxy), name="n", access=OPEN, options=options)
 
 
 def async_node_behind(proxy: FaultProxy, options: PoolOptions = TRUSTING) -> AsyncNode:
-    return AsyncNode(address_of(proxy), name="n", protocol="auto", options=options)
+    return AsyncNode(address_of(proxy), name="n", access=OPEN, options=options)

@@ -13,10 +13,12 @@ from cenote.client.administration_aio import AsyncAdministration
 from cenote.client.compute_aio import AsyncComputing
 from cenote.client.counting_aio import AsyncCounting
 from cenote.client.keys import LongKeys
+from cenote.client.login import chosen
 from cenote.client.options import (
     DEFAULTS,
     ClientOptions,
     OnError,
+    with_url_access,
     with_url_options,
     with_url_sharing,
 )
@@ -25,7 +27,7 @@ from cenote.client.storage_aio import AsyncStorage
 from cenote.client.url import DEFAULT_URL, Servers, read_servers
 from cenote.client.values import Serde, SerdeName
 from cenote.cluster.router import Hashing
-from cenote.connection import ProtocolChoice
+from cenote.connection import AnyCredentials, ProtocolChoice
 from cenote.node.aio import AsyncNode
 from cenote.node.sharing import DEFAULTS as SHARED
 from cenote.node.sharing import Sharing
@@ -72,6 +74,10 @@ class AsyncClient(
         long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
         on_error: ``"raise"``, or ``"miss"`` to answer an outage as if nothing were stored, and
             count it (`client_stats`).
+        username: Log in as this user; ``memcached://user:password@host`` does the same.
+        password: The user's password.
+        credentials: A `Credentials` in place of both; or a callable that returns one, asked at
+            every connect, for secrets that rotate (a plain function is called in a thread).
         min_size: Connections kept open once in use.
         max_size: Connections open at most.
         max_waiting: Callers that may wait for a connection at a time; None for no limit.
@@ -115,6 +121,9 @@ class AsyncClient(
         key_prefix: str | bytes = DEFAULTS.key_prefix,
         long_keys: LongKeys = DEFAULTS.long_keys,
         on_error: OnError = DEFAULTS.on_error,
+        username: str | None = None,
+        password: str | None = None,
+        credentials: AnyCredentials | None = None,
         min_size: int = _POOL.min_size,
         max_size: int = _POOL.max_size,
         max_waiting: int | None = _POOL.max_waiting,
@@ -146,6 +155,7 @@ class AsyncClient(
             key_prefix=key_prefix,
             long_keys=long_keys,
             on_error=on_error,
+            credentials=chosen(username, password, credentials),
             pool=PoolOptions(
                 connect_timeout=connect_timeout,
                 min_size=min_size,
@@ -175,7 +185,7 @@ class AsyncClient(
         )
         super().__init__(
             location.servers,
-            with_url_options(options, others),
+            with_url_access(with_url_options(options, others), location),
             observer,
             partial(AsyncNode, sharing=sharing),
         )

@@ -56,7 +56,7 @@ class AsyncBase(AsyncHot):
         self._raises = options.on_error == "raise"
         self._cluster = AsyncCluster(
             servers,
-            protocol=options.protocol,
+            access=options.access,
             options=options.pool,
             hashing=options.hashing,
             prefix_size=len(keys.prefix),

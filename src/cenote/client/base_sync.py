@@ -57,7 +57,7 @@ class Base(Hot):
         self._raises = options.on_error == "raise"
         self._cluster = Cluster(
             servers,
-            protocol=options.protocol,
+            access=options.access,
             options=options.pool,
             hashing=options.hashing,
             prefix_size=len(keys.prefix),

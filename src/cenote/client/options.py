@@ -13,10 +13,11 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_type_hints
 
 from cenote.client.keys import KeyEncoder, LongKeys
-from cenote.client.url import did_you_mean
+from cenote.client.login import check_credentials
+from cenote.client.url import Location, did_you_mean
 from cenote.client.values import Serde, SerdeName, serde_for
 from cenote.cluster.router import Hashing, check_hashing
-from cenote.connection import ProtocolChoice
+from cenote.connection import Access, AnyCredentials, ProtocolChoice
 from cenote.errors import ConfigurationError
 from cenote.node.sharing import Sharing
 from cenote.pool import Observer, PoolOptions
@@ -52,6 +53,8 @@ class ClientOptions:
         key_prefix: Put before every key; at most 179 bytes.
         long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
         on_error: ``"raise"``, or ``"miss"`` to answer an outage as if nothing were stored.
+        credentials: The user and password to log in with, or what is asked for them at every
+            connect; None: do not log in.
         pool: The options of each server's pool.
     """
 
@@ -62,6 +65,7 @@ class ClientOptions:
     key_prefix: str | bytes = ""
     long_keys: LongKeys = "raise"
     on_error: OnError = "raise"
+    credentials: AnyCredentials | None = None
     pool: PoolOptions = PRESET
 
     def __post_init__(self) -> None:
@@ -70,9 +74,15 @@ class ClientOptions:
         check_hashing(self.hashing)
         _check_choice("long_keys", self.long_keys, LongKeys)
         _check_choice("on_error", self.on_error, OnError)
+        check_credentials(self.credentials, self.protocol)
         KeyEncoder(self.key_prefix)
         serde_for(self.serde)
         object.__setattr__(self, "pool", replace(self.pool, timeout=self.timeout))
+
+    @property
+    def access(self) -> Access:
+        """What it takes to be let in by the servers."""
+        return Access(protocol=self.protocol, credentials=self.credentials)
 
 
 def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> ClientOptions:
@@ -84,6 +94,15 @@ def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> Client
     given = {name: _parsed(name, text) for name, text in texts.items()}
     pool = {name: given.pop(name) for name in texts if name in _POOL_TYPES}
     return replace(options, pool=replace(options.pool, **pool), **given)
+
+
+def with_url_access(options: ClientOptions, location: Location) -> ClientOptions:
+    """Return ``options`` with the user and password of a URL, if it has some, in their place.
+
+    Raises:
+        ConfigurationError: They can not be said in the protocol.
+    """
+    return replace(options, credentials=location.credentials or options.credentials)
 
 
 def with_url_sharing(sharing: Sharing, texts: Mapping[str, str]) -> tuple[Sharing, dict[str, str]]:
@@ -119,7 +138,7 @@ def _types(options: type, *left_out: str) -> dict[str, Any]:
 
 
 _POOL_TYPES = _types(PoolOptions, "timeout")
-_TYPES = _types(ClientOptions, "pool") | _POOL_TYPES
+_TYPES = _types(ClientOptions, "pool", "credentials") | _POOL_TYPES
 OPTION_NAMES = tuple(_TYPES)
 SHARING_NAMES = tuple(_types(Sharing))
 

@@ -7,17 +7,26 @@ the commands come from one class for each idea, and are generated from those of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cenote.client.administration_sync import Administration
 from cenote.client.compute_sync import Computing
 from cenote.client.counting_sync import Counting
 from cenote.client.keys import LongKeys
-from cenote.client.options import DEFAULTS, ClientOptions, OnError, with_url_options
+from cenote.client.login import check_blocking, chosen
+from cenote.client.options import (
+    DEFAULTS,
+    ClientOptions,
+    OnError,
+    with_url_access,
+    with_url_options,
+)
 from cenote.client.retrieval_sync import Retrieval
 from cenote.client.storage_sync import Storage
 from cenote.client.url import DEFAULT_URL, Servers, read_servers
 from cenote.client.values import Serde, SerdeName
 from cenote.cluster.router import Hashing
-from cenote.connection import ProtocolChoice
+from cenote.connection import Credentials, ProtocolChoice
 from cenote.pool import Observer, PoolOptions
 from cenote.pool.options import Fairness, OnDown, Order
 
@@ -61,6 +70,10 @@ class Client(
         long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
         on_error: ``"raise"``, or ``"miss"`` to answer an outage as if nothing were stored, and
             count it (`client_stats`).
+        username: Log in as this user; ``memcached://user:password@host`` does the same.
+        password: The user's password.
+        credentials: A `Credentials` in place of both; or a callable that returns one, asked at
+            every connect, for secrets that rotate.
         min_size: Connections kept open once in use.
         max_size: Connections open at most.
         max_waiting: Callers that may wait for a connection at a time; None for no limit.
@@ -99,6 +112,9 @@ class Client(
         key_prefix: str | bytes = DEFAULTS.key_prefix,
         long_keys: LongKeys = DEFAULTS.long_keys,
         on_error: OnError = DEFAULTS.on_error,
+        username: str | None = None,
+        password: str | None = None,
+        credentials: Credentials | Callable[[], Credentials] | None = None,
         min_size: int = _POOL.min_size,
         max_size: int = _POOL.max_size,
         max_waiting: int | None = _POOL.max_waiting,
@@ -128,6 +144,7 @@ class Client(
             key_prefix=key_prefix,
             long_keys=long_keys,
             on_error=on_error,
+            credentials=chosen(username, password, credentials),
             pool=PoolOptions(
                 connect_timeout=connect_timeout,
                 min_size=min_size,
@@ -152,4 +169,6 @@ class Client(
             ),
         )
         location = read_servers(servers)
-        super().__init__(location.servers, with_url_options(options, location.options), observer)
+        options = with_url_options(with_url_access(options, location), location.options)
+        check_blocking(options.credentials)
+        super().__init__(location.servers, options, observer)

@@ -1,24 +1,28 @@
 """Where the servers are, as a user writes it: URLs, addresses, `Server` objects, or several.
 
     memcached://host:port,host2?max_size=32&timeout=0.5      TCP
+    memcached://user:password@host                           TCP, logging in
     unix:///run/memcached.sock?timeout=0.5                   a unix socket
     local://                                                 a private server for development
     host, host:port, [::1]:11211, /run/memcached.sock        addresses without options
 
 Strategy: read by hand and completely. Whatever is not understood is an error that lists what would
 be; nothing is skipped. Options are returned as text: what they are called and what they may be is
-the business of ``options.py``. No message repeats a password.
+the business of ``options.py``. A user name and password stand before the hosts, percent-encoded
+where they have characters with a meaning of their own. No message repeats a password: where a text
+can not be taken apart and might hold one, nothing of it is repeated.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from cenote.cluster.server import LOCAL, Server, parse_address
-from cenote.connection import TCPAddress, UnixAddress
+from cenote.connection import Credentials, TCPAddress, UnixAddress
 from cenote.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,11 +38,30 @@ SCHEMES = ("memcached", "unix", "local")
 _LATER = {"memcacheds": "TLS is not supported in this version: use memcached://"}
 
 
+_ENCODED = (
+    "percent-encode what has a meaning in URLs: '@' as %40, '/' as %2F, ',' as %2C, '?' as %3F"
+)
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PASSWORD = re.compile(r"(://[^:@/?]*):.*@", re.DOTALL)  # rather too much than too little
+
+
 class Location(NamedTuple):
-    """What was read: the servers, and the options found in URLs, still as text."""
+    """What was read.
+
+    Attributes:
+        servers: The servers.
+        options: The options found in URLs, still as text.
+        credentials: The user and password found in URLs.
+    """
 
     servers: tuple[Server, ...]
     options: dict[str, str]
+    credentials: Credentials | None = None
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown: with the user's name, without the password."""
+    return _PASSWORD.sub(r"\1:***@", url)
 
 
 def read_servers(servers: Servers) -> Location:
@@ -87,7 +110,15 @@ def _merged(locations: list[Location]) -> Location:
                 raise ConfigurationError(
                     f"two URLs differ in {name}: {options[name]!r} and {text!r}; one client has one"
                 )
-    return Location(tuple(server for found in locations for server in found.servers), options)
+    servers = tuple(server for found in locations for server in found.servers)
+    return Location(servers, options, _one_user(locations))
+
+
+def _one_user(locations: list[Location]) -> Credentials | None:
+    users = {found.credentials for found in locations if found.credentials is not None}
+    if len(users) > 1:
+        raise ConfigurationError("two URLs differ in user or password; one client has one")
+    return users.pop() if users else None
 
 
 def _read_url(url: str) -> Location:
@@ -100,12 +131,43 @@ def _read_url(url: str) -> Location:
             f"scheme {scheme!r} is not known{did_you_mean(scheme, SCHEMES)}: "
             f"{', '.join(f'{known}://' for known in SCHEMES)}"
         )
-    place, _, query = rest.partition("?")
-    if "@" in place:  # not repeated: it may hold a password
-        raise ConfigurationError("user names and passwords are not supported in this version")
     if "#" in rest:
-        raise ConfigurationError("a fragment ('#') means nothing in the URL of a server")
-    return Location(_SERVERS_AT[scheme](place, url), _options(query))
+        raise ConfigurationError(
+            "a fragment ('#') means nothing in the URL of a server; in a password it is %23"
+        )
+    place, _, query = rest.partition("?")
+    credentials, place = _user_of(place)
+    try:
+        servers = _SERVERS_AT[scheme](place, f"{scheme}://{place}")
+    except ConfigurationError:
+        if credentials is not None or "@" not in rest:
+            raise
+        raise ConfigurationError(
+            f"the URL can not be read; if it has a user name and password, {_ENCODED}"
+        ) from None
+    if credentials is not None and servers == (LOCAL,):
+        raise ConfigurationError("local:// is private and asks for no password: leave it out")
+    return Location(servers, _options(query), credentials)
+
+
+def _user_of(place: str) -> tuple[Credentials | None, str]:
+    """Take the user name and password from what stands before the path; and the rest."""
+    authority, slash, path = place.partition("/")
+    text, at, hosts = authority.rpartition("@")
+    if not at:
+        return None, place
+    user, colon, password = text.partition(":")
+    if not colon:
+        raise ConfigurationError("a user name stands without a password: write user:password@host")
+    if set(text) & set("@,") or _STRAY_PERCENT.search(text):
+        raise ConfigurationError(f"in the user name and password, {_ENCODED}, '%' as %25")
+    try:
+        credentials = Credentials(
+            unquote(user, errors="strict"), unquote(password, errors="strict")
+        )
+    except UnicodeDecodeError:
+        raise ConfigurationError("the user name or password is no percent-encoded UTF-8") from None
+    return credentials, hosts + slash + path
 
 
 def _tcp_servers(place: str, url: str) -> tuple[Server, ...]:

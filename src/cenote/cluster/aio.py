@@ -17,7 +17,7 @@ from cenote.cluster.router import Hashing
 from cenote.cluster.server import Server
 from cenote.cluster.starting_aio import AsyncStarting
 from cenote.cluster.topology import Topology, in_lease_order, refuse_namesakes
-from cenote.connection import ProtocolChoice
+from cenote.connection import Access
 from cenote.errors import CenoteError, PoolError
 from cenote.node.aio import AsyncNode
 from cenote.node.health import NodeHealth
@@ -32,7 +32,7 @@ class AsyncCluster:
 
     Args:
         servers: The servers; at least one, and no two of the same name.
-        protocol: Which commands to use with them.
+        access: What it takes to be let in by them.
         options: The options of each server's pool.
         hashing: Which server has a key, where there are several.
         prefix_size: How many bytes in front of every key are the client's prefix.
@@ -52,7 +52,7 @@ class AsyncCluster:
         self,
         servers: Sequence[Server],
         *,
-        protocol: ProtocolChoice,
+        access: Access,
         options: PoolOptions,
         hashing: Hashing = "rendezvous",
         prefix_size: int = 0,
@@ -60,9 +60,7 @@ class AsyncCluster:
         node: Callable[..., AsyncNode] = AsyncNode,
     ) -> None:
         refuse_namesakes(servers)
-        membership = AsyncMembership(
-            protocol=protocol, options=options, observer=observer, node=node
-        )
+        membership = AsyncMembership(access=access, options=options, observer=observer, node=node)
         members = [membership.admit(number, server) for number, server in enumerate(servers)]
         self.topology: Topology[AsyncMember] = Topology(members, hashing, prefix_size)
         self._crossing = Crossing(self.topology.routes)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cenote.cluster.server import LocalAddress, Server
 from cenote.cluster.starting_aio import AsyncStarting
-from cenote.connection import ProtocolChoice
+from cenote.connection import Access
 from cenote.node.aio import AsyncNode
 from cenote.pool import Observer, PoolOptions
 from cenote.runtime.aio import Exchange
@@ -51,7 +51,7 @@ class AsyncMembership:
     """Makes the members of one cluster.
 
     Args:
-        protocol: Which commands to use with them.
+        access: What it takes to be let in by them.
         options: The options of each server's pool.
         observer: Listens to the pools.
         node: Makes the node of a server.
@@ -60,12 +60,12 @@ class AsyncMembership:
     def __init__(
         self,
         *,
-        protocol: ProtocolChoice,
+        access: Access,
         options: PoolOptions,
         observer: Observer | None,
         node: Callable[..., AsyncNode],
     ) -> None:
-        self._protocol = protocol
+        self._access = access
         self._options = options
         self._observer = observer
         self._node = node
@@ -75,7 +75,7 @@ class AsyncMembership:
         node = self._node(
             server.address,
             name=server.name,
-            protocol=self._protocol,
+            access=self._access,
             options=self._options,
             observer=self._observer,
         )

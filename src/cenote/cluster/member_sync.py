@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from cenote.cluster.server import LocalAddress, Server
 from cenote.cluster.starting_sync import Starting
-from cenote.connection import ProtocolChoice
+from cenote.connection import Access
 from cenote.node.sync import Node
 from cenote.pool import Observer, PoolOptions
 from cenote.runtime.sync import Exchange
@@ -52,7 +52,7 @@ class Membership:
     """Makes the members of one cluster.
 
     Args:
-        protocol: Which commands to use with them.
+        access: What it takes to be let in by them.
         options: The options of each server's pool.
         observer: Listens to the pools.
         node: Makes the node of a server.
@@ -61,12 +61,12 @@ class Membership:
     def __init__(
         self,
         *,
-        protocol: ProtocolChoice,
+        access: Access,
         options: PoolOptions,
         observer: Observer | None,
         node: Callable[..., Node],
     ) -> None:
-        self._protocol = protocol
+        self._access = access
         self._options = options
         self._observer = observer
         self._node = node
@@ -76,7 +76,7 @@ class Membership:
         node = self._node(
             server.address,
             name=server.name,
-            protocol=self._protocol,
+            access=self._access,
             options=self._options,
             observer=self._observer,
         )

@@ -138,7 +138,9 @@ def parse_address(text: str) -> Address:
     if text.startswith(("/", "./", "../")):
         return UnixAddress(text)
     if "@" in text:  # not repeated: it may hold a password
-        raise ConfigurationError("user names and passwords are not supported in this version")
+        raise ConfigurationError(
+            "user names and passwords are read from URLs only: write memcached://user:password@host"
+        )
     _refuse_half_a_url(text)
     found = _HOST_AND_PORT.fullmatch(text)
     if found is None:

@@ -18,7 +18,7 @@ from cenote.cluster.router import Hashing
 from cenote.cluster.server import Server
 from cenote.cluster.starting_sync import Starting
 from cenote.cluster.topology import Topology, in_lease_order, refuse_namesakes
-from cenote.connection import ProtocolChoice
+from cenote.connection import Access
 from cenote.errors import CenoteError, PoolError
 from cenote.node.sync import Node
 from cenote.node.health import NodeHealth
@@ -33,7 +33,7 @@ class Cluster:
 
     Args:
         servers: The servers; at least one, and no two of the same name.
-        protocol: Which commands to use with them.
+        access: What it takes to be let in by them.
         options: The options of each server's pool.
         hashing: Which server has a key, where there are several.
         prefix_size: How many bytes in front of every key are the client's prefix.
@@ -53,7 +53,7 @@ class Cluster:
         self,
         servers: Sequence[Server],
         *,
-        protocol: ProtocolChoice,
+        access: Access,
         options: PoolOptions,
         hashing: Hashing = "rendezvous",
         prefix_size: int = 0,
@@ -61,7 +61,7 @@ class Cluster:
         node: Callable[..., Node] = Node,
     ) -> None:
         refuse_namesakes(servers)
-        membership = Membership(protocol=protocol, options=options, observer=observer, node=node)
+        membership = Membership(access=access, options=options, observer=observer, node=node)
         members = [membership.admit(number, server) for number, server in enumerate(servers)]
         self.topology: Topology[Member] = Topology(members, hashing, prefix_size)
         self._crossing = Crossing(self.topology.routes)

@@ -7,7 +7,21 @@ asyncio.
 
 from __future__ import annotations
 
+from cenote.connection.access import OPEN, Access
 from cenote.connection.address import Address, TCPAddress, UnixAddress
-from cenote.connection.handshake import ProtocolChoice, Traits
+from cenote.connection.credentials import AnyCredentials, Credentials, is_coroutine_source
+from cenote.connection.handshake import ProtocolChoice, Traits, check_login
 
-__all__ = ["Address", "ProtocolChoice", "TCPAddress", "Traits", "UnixAddress"]
+__all__ = [
+    "OPEN",
+    "Access",
+    "Address",
+    "AnyCredentials",
+    "Credentials",
+    "ProtocolChoice",
+    "TCPAddress",
+    "Traits",
+    "UnixAddress",
+    "check_login",
+    "is_coroutine_source",
+]

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, cast
 
 from cenote.connection import failures
 from cenote.connection._exchange_aio import AsyncChannel
+from cenote.connection.access import OPEN, Access
 from cenote.connection.address import UnixAddress
-from cenote.connection.handshake import ProtocolChoice, Traits, handshake
+from cenote.connection.credentials_aio import ask
+from cenote.connection.handshake import Handshake, Traits, handshake
 from cenote.connection.opening_aio import Opening
-from cenote.errors import ConnectionLost, OperationTimeout
+from cenote.errors import ClientError, ConnectionLost, OperationTimeout
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from cenote.connection.address import Address
+    from cenote.connection.credentials import AnyCredentials, Credentials
 
 
 class AsyncConnection(AsyncChannel):
@@ -40,10 +43,7 @@ class AsyncConnection(AsyncChannel):
 
 
 async def connect(
-    address: Address,
-    *,
-    protocol: ProtocolChoice = "auto",
-    timeout: float = 5.0,
+    address: Address, access: Access = OPEN, *, timeout: float = 5.0
 ) -> AsyncConnection:
     """Open a connection to ``address`` on the running event loop.
 
@@ -51,8 +51,9 @@ async def connect(
 
     Args:
         address: Where the server listens; every address of a host name is tried.
-        protocol: Which commands to use: ask the server (``"auto"``), or ``"meta"``, ``"classic"``.
-        timeout: Seconds for everything: looking up the name, connecting, the handshake.
+        access: What it takes to be let in.
+        timeout: Seconds for everything: looking up the name, connecting, asking for credentials,
+            the handshake.
 
     Returns:
         A clean connection.
@@ -60,7 +61,8 @@ async def connect(
     Raises:
         OperationTimeout: The time was up, with ``phase="connect"``.
         OSError: No address could be connected to (``ConnectionLost`` if the server hung up).
-        ProtocolError: What answered is no memcached server, or not one that ``protocol`` allows.
+        AuthenticationFailed: The server refused the credentials, or wants some.
+        ProtocolError: What answered is no memcached server, or not one that ``access`` allows.
     """
     began = monotonic()
     opening = Opening(address)
@@ -73,7 +75,10 @@ async def connect(
     except TimeoutError as error:
         raise failures.connect_timed_out(address, monotonic() - began, opening.state) from error
     try:
-        connection.traits = await _shake_hands(connection, protocol, began, began + timeout)
+        credentials = await _ask(access.credentials, address, began, began + timeout)
+        steps = handshake(access.protocol, credentials)
+        with failures.hidden(credentials):
+            connection.traits = await _shake_hands(connection, steps, began, began + timeout)
     except BaseException:
         connection.abort()
         raise
@@ -95,14 +100,32 @@ async def _attach(
     return connection
 
 
+async def _ask(
+    source: AnyCredentials | None, address: Address, began: float, deadline: float
+) -> Credentials | None:
+    limit = asyncio.timeout(deadline - monotonic())
+    try:
+        async with limit:
+            return await ask(source)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        seconds, state = monotonic() - began, failures.NO_CREDENTIALS
+        raise failures.connect_timed_out(address, seconds, state) from error
+
+
 async def _shake_hands(
-    connection: AsyncConnection, protocol: ProtocolChoice, began: float, deadline: float
+    connection: AsyncConnection, steps: Handshake, began: float, deadline: float
 ) -> Traits:
-    steps = handshake(protocol)
     flight = next(steps)
     try:
         while True:
-            flight = steps.send(await connection.converse(flight, deadline))
+            try:
+                replies = await connection.converse(flight, deadline)
+            except ClientError as error:  # a refusal, behind which nothing can be believed
+                flight = steps.throw(error)
+            else:
+                flight = steps.send(replies)
     except StopIteration as done:
         return cast(Traits, done.value)
     except OperationTimeout as error:

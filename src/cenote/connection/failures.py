@@ -9,9 +9,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cenote.errors import CenoteError, ConnectionLost, LeaseError, OperationTimeout, ProtocolError
+
+if TYPE_CHECKING:
+    from cenote.connection.credentials import Credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,27 @@ def hung_up(address: object, error: ConnectionLost) -> ConnectionLost:
     )
 
 
+@contextmanager
+def hidden(credentials: Credentials | None) -> Iterator[None]:
+    """Let no error pass that repeats a password: a peer may answer with what it was sent."""
+    try:
+        yield
+    except CenoteError as error:
+        if credentials is None or credentials.password not in _all_texts(error):
+            raise
+        text = str(error).replace(credentials.password, "***")
+        raise type(error)(text) from None
+
+
+def _all_texts(error: BaseException | None) -> str:
+    """What a traceback shows: the error, and those it came from."""
+    texts = []
+    while error is not None:
+        texts.append(str(error))
+        error = error.__cause__ or error.__context__
+    return "\n".join(texts)
+
+
 def closed_by(cause: str) -> str:
     """Why a closed connection is closed; no cause: it was closed from this side."""
     return f"{CLOSED} ({cause})" if cause else CLOSED
@@ -133,4 +160,5 @@ DIRTY = "was left in the middle of an exchange and must be closed"
 IDLE = "has no request under way that could be finished"
 FOREIGN = "belongs to the parent process and can not be used after fork()"
 END_OF_FILE = "the peer closed it"
+NO_CREDENTIALS = "waiting for credentials()"
 SILENT = "the peer is silent: a reply is overdue by as long again as its caller waited"

@@ -2,29 +2,59 @@
 
 Strategy: a handshake is a generator. It yields a flight (requests that leave in one write), is sent
 the flight's replies in order, and returns the ``Traits`` of the server. An error reply is sent in
-as a value: whether it ends the handshake is decided here and not by the driver. Authentication,
-when it comes, is one more request in front of the same flight.
+as a value, or thrown in where it ends the conversation: what follows from it is decided here and
+not by the driver.
 
-Today there is one flight: ``mn`` tells whether the server knows the meta commands (``MN``) or only
-the classic ones (``ERROR``), and ``version`` which server it is: memcached 1.5.19 to 1.6.9 answer
-``mn``, but their meta commands were drafts that differ, so these count as classic.
+Where there are credentials the first flights are those of the protocol's ``Login``: ``LOGINS`` says
+which. Then there is one flight: ``mn`` tells whether the server knows the meta commands (``MN``) or
+only the classic ones (``ERROR``), and ``version`` which server it is: memcached 1.5.19 to 1.6.9
+answer ``mn``, but their meta commands were drafts that differ, so these count as classic.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from cenote.errors import CenoteError, ProtocolError, UnknownCommand
-from cenote.protocol import Reply, Request, meta_noop, version
+from cenote.connection.credentials import Credentials
+from cenote.connection.login import Flight, Login, check_text, text_login
+from cenote.errors import (
+    AuthenticationFailed,
+    CenoteError,
+    ClientError,
+    ProtocolError,
+    UnknownCommand,
+)
+from cenote.protocol import Reply, meta_noop, version
 
 _SETTLED: Final = (1, 6, 10)
 """The first memcached whose meta commands are the ones of today."""
 
 ProtocolChoice: TypeAlias = Literal["auto", "meta", "classic"]
-Flight: TypeAlias = tuple[Request, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoginKind:
+    """How to log in.
+
+    Attributes:
+        begin: Makes the conversation.
+        check: Refuses, by a ``ConfigurationError``, credentials that can not be said in it.
+    """
+
+    begin: Callable[[Credentials], Login]
+    check: Callable[[Credentials], None]
+
+
+_TEXT: Final = LoginKind(text_login, check_text)
+LOGINS: Final[Mapping[ProtocolChoice, LoginKind]] = {
+    "auto": _TEXT,
+    "meta": _TEXT,
+    "classic": _TEXT,
+}
+"""How to log in, by protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +73,53 @@ class Traits:
 Handshake: TypeAlias = Generator[Flight, Sequence[Reply], Traits]
 
 
-def handshake(protocol: ProtocolChoice = "auto") -> Handshake:
+def handshake(
+    protocol: ProtocolChoice = "auto", credentials: Credentials | None = None
+) -> Handshake:
     """Open the conversation on a fresh connection.
 
     Args:
         protocol: ``"auto"`` asks the server, ``"meta"`` asks and insists, ``"classic"`` does not
             ask.
+        credentials: Log in with these; None: do not.
 
     Yields:
-        Requests to be written at once; send their replies back in, error replies included.
+        Requests to be written at once; send their replies back in, error replies included, or throw
+        in the error reply that left the conversation out of step.
 
     Returns:
         The server's traits.
 
     Raises:
+        AuthenticationFailed: The server refused the credentials, or wants some.
         ProtocolError: ``"meta"`` was asked of a server that does not know it.
         CenoteError: The server answered with an error, which is raised as it is.
     """
+    if credentials is not None:
+        check_login(protocol, credentials)
+        yield from LOGINS[protocol].begin(credentials)
+    try:
+        return (yield from _introduction(protocol))
+    except ClientError as error:
+        if "unauthenticated" not in str(error):
+            raise
+        raise AuthenticationFailed(
+            "the server wants a user name and a password: give username= and password=, or write "
+            "memcached://user:password@host"
+        ) from error
+
+
+def check_login(protocol: ProtocolChoice, credentials: Credentials) -> None:
+    """Refuse credentials that a protocol can not say.
+
+    Raises:
+        ConfigurationError: It can not; the message does not repeat them.
+    """
+    LOGINS[protocol].check(credentials)
+
+
+def _introduction(protocol: ProtocolChoice) -> Handshake:
+    """Learn what the server can do."""
     if protocol == "classic":
         (release,) = yield (version(),)
         return Traits(meta=False, version=_version(release))

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, cast
 
 from cenote._implementation import use_compiled
 from cenote.connection import failures
+from cenote.connection.access import OPEN, Access
 from cenote.connection.address import Address
-from cenote.connection.handshake import ProtocolChoice, Traits, handshake
+from cenote.connection.credentials_sync import ask
+from cenote.connection.handshake import Handshake, Traits, handshake
 from cenote.connection.opening_sync import open_socket
-from cenote.errors import ConnectionLost, OperationTimeout
+from cenote.errors import ClientError, ConnectionLost, OperationTimeout
 
 if TYPE_CHECKING or not use_compiled("cenote.connection._exchange"):
     from cenote.connection._exchange_native import Channel
@@ -40,15 +42,14 @@ class Connection(Channel):
     traits: Traits
 
 
-def connect(
-    address: Address, *, protocol: ProtocolChoice = "auto", timeout: float = 5.0
-) -> Connection:
+def connect(address: Address, access: Access = OPEN, *, timeout: float = 5.0) -> Connection:
     """Open a connection to ``address``.
 
     Args:
         address: Where the server listens; every address of a host name is tried.
-        protocol: Which commands to use: ask the server (``"auto"``), or ``"meta"``, ``"classic"``.
-        timeout: Seconds for everything: looking up the name, connecting, the handshake.
+        access: What it takes to be let in.
+        timeout: Seconds for everything: looking up the name, connecting, asking for credentials,
+            the handshake.
 
     Returns:
         A clean connection.
@@ -56,28 +57,34 @@ def connect(
     Raises:
         OperationTimeout: The time was up, with ``phase="connect"``.
         OSError: No address could be connected to (``ConnectionLost`` if the server hung up).
-        ProtocolError: What answered is no memcached server, or not one that ``protocol`` allows.
+        AuthenticationFailed: The server refused the credentials, or wants some.
+        ProtocolError: What answered is no memcached server, or not one that ``access`` allows.
     """
     began = monotonic()
     deadline = began + timeout
     sock = open_socket(address, began, deadline)
     try:
         connection = Connection(sock, timeout, address)
-        connection.traits = _shake_hands(connection, protocol, began, deadline)
+        credentials = ask(access.credentials, address, began, deadline)
+        steps = handshake(access.protocol, credentials)
+        with failures.hidden(credentials):
+            connection.traits = _shake_hands(connection, steps, began, deadline)
     except BaseException:
         sock.close()
         raise
     return connection
 
 
-def _shake_hands(
-    connection: Connection, protocol: ProtocolChoice, began: float, deadline: float
-) -> Traits:
-    steps = handshake(protocol)
+def _shake_hands(connection: Connection, steps: Handshake, began: float, deadline: float) -> Traits:
     flight = next(steps)
     try:
         while True:
-            flight = steps.send(connection.converse(flight, deadline))
+            try:
+                replies = connection.converse(flight, deadline)
+            except ClientError as error:  # a refusal, behind which nothing can be believed
+                flight = steps.throw(error)
+            else:
+                flight = steps.send(replies)
     except StopIteration as done:
         return cast(Traits, done.value)
     except OperationTimeout as error:

@@ -23,7 +23,7 @@ from cenote.pool.aio import AsyncPool
 from cenote.protocol import meta_noop, version
 
 if TYPE_CHECKING:
-    from cenote.connection import Address, ProtocolChoice, Traits
+    from cenote.connection import Access, Address, Traits
     from cenote.pool import Observer, PoolOptions
     from cenote.pool.fast_aio import AsyncLease
     from cenote.protocol import Request
@@ -40,9 +40,9 @@ class AsyncServerConnector:
         last_error: Why the latest connect failed; None if it did not.
     """
 
-    def __init__(self, address: Address, protocol: ProtocolChoice, timeout: float) -> None:
+    def __init__(self, address: Address, access: Access, timeout: float) -> None:
         self._address = address
-        self._protocol: ProtocolChoice = protocol
+        self._access = access
         self._timeout = timeout
         self.traits: Traits | None = None
         self.last_error: str | None = None
@@ -50,7 +50,7 @@ class AsyncServerConnector:
     async def connect(self, timeout: float) -> AsyncConnection:
         """Open a connection and shake hands, within ``timeout`` seconds."""
         try:
-            connection = await connect(self._address, protocol=self._protocol, timeout=timeout)
+            connection = await connect(self._address, self._access, timeout=timeout)
         except Exception as error:
             self.last_error = str(error)
             raise
@@ -86,7 +86,7 @@ class AsyncNode:
     Args:
         address: Where the server listens.
         name: Its name in health reports and error texts.
-        protocol: Which commands to use: ``"auto"`` asks the server.
+        access: What it takes to be let in.
         options: The pool's options.
         sharing: How requests share connections.
         observer: Listens to the pool.
@@ -106,13 +106,13 @@ class AsyncNode:
         address: Address,
         *,
         name: str,
-        protocol: ProtocolChoice,
+        access: Access,
         options: PoolOptions,
         sharing: Sharing = DEFAULTS,
         observer: Observer | None = None,
     ) -> None:
         self.name = name
-        self._connector = AsyncServerConnector(address, protocol, options.connect_timeout)
+        self._connector = AsyncServerConnector(address, access, options.connect_timeout)
         self.pool: AsyncPool[AsyncConnection] = AsyncPool.from_options(
             self._connector, options, name=name, observer=observer
         )

@@ -25,7 +25,7 @@ else:
     from cenote.node._lane_c import Lane
 
 if TYPE_CHECKING:
-    from cenote.connection import Address, ProtocolChoice, Traits
+    from cenote.connection import Access, Address, Traits
     from cenote.pool import Observer, PoolOptions
     from cenote.protocol import Reply, Request
 
@@ -41,9 +41,9 @@ class ServerConnector:
         last_error: Why the latest connect failed; None if it did not.
     """
 
-    def __init__(self, address: Address, protocol: ProtocolChoice, timeout: float) -> None:
+    def __init__(self, address: Address, access: Access, timeout: float) -> None:
         self._address = address
-        self._protocol: ProtocolChoice = protocol
+        self._access = access
         self._timeout = timeout
         self.traits: Traits | None = None
         self.last_error: str | None = None
@@ -51,7 +51,7 @@ class ServerConnector:
     def connect(self, timeout: float) -> Connection:
         """Open a connection and shake hands, within ``timeout`` seconds."""
         try:
-            connection = connect(self._address, protocol=self._protocol, timeout=timeout)
+            connection = connect(self._address, self._access, timeout=timeout)
         except Exception as error:
             self.last_error = str(error)
             raise
@@ -87,7 +87,7 @@ class Node:
     Args:
         address: Where the server listens.
         name: Its name in health reports and error texts.
-        protocol: Which commands to use: ``"auto"`` asks the server.
+        access: What it takes to be let in.
         options: The pool's options.
         observer: Listens to the pool.
 
@@ -102,13 +102,13 @@ class Node:
         address: Address,
         *,
         name: str,
-        protocol: ProtocolChoice,
+        access: Access,
         options: PoolOptions,
         observer: Observer | None = None,
     ) -> None:
         self.name = name
         self.retries = 0
-        self._connector = ServerConnector(address, protocol, options.connect_timeout)
+        self._connector = ServerConnector(address, access, options.connect_timeout)
         self.pool: Pool[Connection] = Pool.from_options(
             self._connector, options, name=name, observer=observer
         )

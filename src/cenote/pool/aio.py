@@ -151,13 +151,15 @@ class AsyncPool(AsyncDriver[T]):
 
         Raises:
             PoolTimeout: They were not there in time; the pool is open and goes on trying.
+            ConnectRejected: The peer can be reached but lets nobody in; likewise.
             PoolClosed: The pool has been closed.
             WrongLoop: The pool belongs to another event loop.
         """
         self._enter()
         self._order(self._core.open)
         patience = self._core.options.timeout if timeout is None else timeout
-        if wait and not await self._actor.until(self._is_warm, patience):
+        reached = not wait or await self._actor.until(self._is_warm, patience)
+        if wait and (not reached or self._core.hopeless):
             raise self._order(self._core.too_cold)
         if self._is_closed():
             raise refusals.closed(self._core, Ticket(self.clock()), self.clock())
@@ -310,7 +312,7 @@ class AsyncPool(AsyncDriver[T]):
         return self._core.phase == "closed"
 
     def _is_warm(self) -> bool:
-        return self._core.warm or self._is_closed()
+        return self._core.warm or self._core.hopeless or self._is_closed()
 
     def _is_gone(self) -> bool:
         return self._core.size == 0 and self._actor.idle

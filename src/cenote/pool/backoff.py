@@ -3,12 +3,15 @@
 Strategy: exponential back-off with full jitter (Brooker, "Exponential Backoff And Jitter", AWS
 2015): the delay is uniform in [0, min(cap, base * 2^failures)]. ``now`` is an argument, the state
 is two numbers and the last error, and there is no recursion anywhere: a million failures cost
-nothing.
+nothing. A peer that rejects what connects to it will not be better soon, and asking it often does
+harm (accounts are locked, logs fill up): that is ``down`` at once, and waited out at the cap.
 """
 
 from __future__ import annotations
 
 from random import Random
+
+from cenote.errors import ConnectRejected
 
 _STEEPEST = 64  # doublings beyond this would only overflow
 
@@ -38,8 +41,18 @@ class Backoff:
         """True after too many failures in a row."""
         return self.failures >= self._down_after
 
+    @property
+    def rejected(self) -> bool:
+        """True when the last attempt found a peer that can not be talked to as things are."""
+        return isinstance(self.error, ConnectRejected)
+
     def failed(self, error: BaseException, now: float) -> None:
         """Note a failure and draw the delay."""
+        if isinstance(error, ConnectRejected):
+            self.failures = max(self.failures + 1, self._down_after)
+            self.error = error
+            self.retry_at = now + self._rng.uniform(self._cap / 2, self._cap)
+            return
         limit = min(self._cap, self._base * 2.0 ** min(self.failures, _STEEPEST))
         self.failures += 1
         self.error = error

@@ -51,7 +51,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Literal, TypeVar
 
-from cenote.errors import LeaseError, PoolError, PoolTimeout
+from cenote.errors import LeaseError, PoolError
 from cenote.pool import refusals, reports
 from cenote.pool.actions import Close, Connect
 from cenote.pool.fast import (
@@ -226,7 +226,12 @@ class PoolCore(Leasing[T]):
         """True when ``min_size`` connections are there."""
         return self.roster.active >= self.min_size
 
-    def too_cold(self, now: float) -> PoolTimeout:
+    @property
+    def hopeless(self) -> bool:
+        """True when no connection will be there soon: the peer rejects them."""
+        return self.backoff.rejected and not self.warm
+
+    def too_cold(self, now: float) -> PoolError:
         """Build the error of ``open(wait=True)`` when it took too long."""
         self.settle(now)
         return refusals.cold(self)

@@ -8,9 +8,18 @@ the cause.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import TypeVar
 
-from cenote.errors import ConnectFailed, LeaseError, PoolClosed, PoolSaturated, PoolTimeout
+from cenote.errors import (
+    ConnectFailed,
+    ConnectRejected,
+    LeaseError,
+    PoolClosed,
+    PoolError,
+    PoolSaturated,
+    PoolTimeout,
+)
 from cenote.pool.fast import FOREIGN
 from cenote.pool.fast_path import Entry
 from cenote.pool.options import NO_LIMIT
@@ -46,12 +55,22 @@ def saturated(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolSaturat
 def down(state: PoolState[T], ticket: Ticket[T], now: float) -> ConnectFailed:
     """Build the error of a caller that a pool which is down does not let wait."""
     stats, waited, cause = snapshot(state), now - ticket.since, state.backoff.error
+    if isinstance(cause, ConnectRejected):
+        return _rejected(state, cause, waited)
     last = "" if cause is None else f", the last with {_name(cause)}"
     text = (
         f"pool {state.name!r} is down: {state.backoff.failures} connects in a row failed{last}; it "
         'is probed until it recovers (on_down="wait" would wait for that)'
     )
     error = ConnectFailed(text, pool=state.name, waited=waited, stats=stats)
+    error.__cause__ = cause
+    return error
+
+
+def _rejected(state: PoolState[T], cause: ConnectRejected, waited: float) -> ConnectRejected:
+    """Build the error of a caller whose peer rejects connections: its own kind, for each anew."""
+    error = copy(cause)
+    error.pool, error.waited, error.stats = state.name, waited, snapshot(state)
     error.__cause__ = cause
     return error
 
@@ -63,9 +82,11 @@ def closed(state: PoolState[T], ticket: Ticket[T] | None, now: float) -> PoolClo
     return PoolClosed(text, pool=state.name, waited=waited, stats=snapshot(state))
 
 
-def cold(state: PoolState[T]) -> PoolTimeout:
+def cold(state: PoolState[T]) -> PoolError:
     """Build the error of whoever waited for ``min_size`` connections in vain."""
     stats, cause = snapshot(state), state.backoff.error
+    if isinstance(cause, ConnectRejected):
+        return _rejected(state, cause, 0.0)
     text = f"{state.roster.active} of min_size={state.min_size} connections are open; "
     error = PoolTimeout(text + _advice(stats, cause), pool=state.name, stats=stats)
     error.__cause__ = cause

@@ -115,8 +115,8 @@ class PoolState(Generic[T]):
 
     @property
     def fails_fast(self) -> bool:
-        """True while the pool is down and was told to fail at once."""
-        return self.options.on_down == "fail" and self.backoff.down
+        """True while the pool is down and there is no use in waiting, or it was told not to."""
+        return self.backoff.rejected or (self.options.on_down == "fail" and self.backoff.down)
 
     @property
     def surplus(self) -> bool:

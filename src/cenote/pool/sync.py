@@ -157,17 +157,19 @@ class Pool(Driver[T]):
 
         Raises:
             PoolTimeout: They were not there in time; the pool is open and goes on trying.
+            ConnectRejected: The peer can be reached but lets nobody in; likewise.
             PoolClosed: The pool has been closed.
         """
         self._order(self._core.open)
         patience = self._options.timeout if timeout is None else timeout
-        if wait and not self._await(self._is_warm, patience):
+        if wait and (not self._await(self._is_warm, patience) or self._core.hopeless):
             raise self._order(self._core.too_cold)
         if self._core.phase == "closed":
             raise refusals.closed(self._core, None, self.clock())
 
     def _is_warm(self) -> bool:
-        return self._core.warm or self._core.phase == "closed"
+        core = self._core
+        return core.warm or core.hopeless or core.phase == "closed"
 
     def close(self, timeout: float = 10.0) -> CloseReport:
         """Refuse newcomers, fail those who wait, close every connection.

@@ -3,13 +3,15 @@
 Strategy: a server keeps its address for as long as its object lives, whatever happens to the
 process. A unix socket has a private folder; a TCP port is held by a bound socket that never listens
 (both sides set ``SO_REUSEADDR``, so memcached may bind it too): nobody else is given the port while
-the server is down, and connecting to it then is refused as it would be in life.
+the server is down, and connecting to it then is refused as it would be in life. Who may log in is
+in a private folder too, and is written anew whenever the server starts.
 
 The processes end with the test run, however it ends (see ``cenote._server_process``).
 """
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 from typing import TYPE_CHECKING, Self
@@ -18,7 +20,10 @@ from cenote._server_process import Endpoint, ServerProcess
 from cenote.local import private_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_USERS = "users"
 
 
 class MemcachedServer:
@@ -32,6 +37,13 @@ class MemcachedServer:
         max_item_size: Largest item, in bytes; the server's default (1 MB) when None.
         max_connections: Connections the server accepts at a time.
         idle_timeout: Seconds after which the server closes an idle connection; 0 is never.
+        users: Who may log in by the text protocol (``-Y``), as passwords by user; None: everybody
+            may talk to it.
+        certificate: A PEM file with the server's certificate and those between it and its
+            authority: the server speaks TLS (``-Z``; on TCP only, memcached has no other).
+        key: The PEM file of the certificate's key.
+        client_ca: A PEM file with the authority that clients' certificates must be from; None:
+            clients need none.
         options: Further command-line arguments of memcached, as they are.
 
     Raises:
@@ -39,6 +51,7 @@ class MemcachedServer:
 
     Attributes:
         endpoint: The socket path, or ``(host, port)``: it stays the same over restarts.
+        users: As given; what is changed holds from the next start on.
     """
 
     def __init__(
@@ -51,13 +64,18 @@ class MemcachedServer:
         max_item_size: int | None = None,
         max_connections: int = 1024,
         idle_timeout: int = 0,
+        users: Mapping[str, str] | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        client_ca: Path | None = None,
         options: Sequence[str] = (),
     ) -> None:
-        self._folder = private_folder() if unix else None
+        self.users = users
+        self._folder = private_folder() if unix or users is not None else None
         self._reserved = None if unix else _reserve_port(host)
         self.endpoint: Endpoint
-        if self._folder is not None:
-            self.endpoint = str(self._folder / "memcached.sock")
+        if unix:
+            self.endpoint = f"{self._folder}/memcached.sock"
         else:
             self.endpoint = (host, self.port)
         self._arguments = [
@@ -65,6 +83,8 @@ class MemcachedServer:
             *("-t", str(threads), "-m", str(memory), "-c", str(max_connections)),
             *_item_size_options(max_item_size),
             *(("-o", f"idle_timeout={idle_timeout}") if idle_timeout else ()),
+            *(("-Y", f"{self._folder}/{_USERS}") if users is not None else ()),
+            *_tls_options(certificate, key, client_ca),
             *options,
         ]
         self._process: ServerProcess | None = None
@@ -107,6 +127,9 @@ class MemcachedServer:
         self.stop()
         if self._folder is not None:
             self._folder.mkdir(mode=0o700, exist_ok=True)
+        if self._folder is not None and self.users is not None:
+            lines = [f"{user}:{password}\n" for user, password in self.users.items()]
+            (self._folder / _USERS).write_text("".join(lines), "utf-8")
         self._process = ServerProcess(self._arguments, self.endpoint, self._folder)
 
     def stop(self) -> None:
@@ -143,8 +166,8 @@ class MemcachedServer:
         self.stop()
         if self._reserved is not None:
             self._reserved.close()
-        elif self._folder is not None and self._folder.exists():
-            self._folder.rmdir()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
@@ -173,6 +196,17 @@ def _item_size_options(size: int | None) -> tuple[str, ...]:
         return ()
     # Chunks must fit the largest item, and are 512 KB unless told.
     return ("-I", str(size), "-o", f"slab_chunk_max={min(size, 512 * 1024)}")
+
+
+def _tls_options(
+    certificate: Path | None, key: Path | None, client_ca: Path | None
+) -> tuple[str, ...]:
+    if certificate is None:
+        return ()
+    options = [f"ssl_chain_cert={certificate}", f"ssl_key={key}"]
+    if client_ca is not None:
+        options += [f"ssl_ca_cert={client_ca}", "ssl_verify_mode=2"]
+    return ("-Z", "-o", ",".join(options))
 
 
 def _reserve_port(host: str) -> socket.socket:

@@ -19,7 +19,7 @@ from cenote import AsyncClient, Client, ThreadMappedPool, protocol
 from cenote.cli.demo.measure import Tally
 from cenote.cli.demo.workload import TTL, Workload
 from cenote.client.url import read_servers
-from cenote.connection import Address
+from cenote.connection import Access, Address
 from cenote.connection.sync import Connection, connect
 from cenote.errors import CenoteError
 from cenote.pool import PoolStats
@@ -99,7 +99,7 @@ class ConnectionPerRequest:
         opened = [0] * setting.workers
 
         def look_up(worker: int, user: int) -> Found:
-            connection = connect(address, protocol="classic", timeout=TIMEOUT)
+            connection = connect(address, Access(protocol="classic"), timeout=TIMEOUT)
             opened[worker] += 1
             try:
                 return _aside(_Bare(connection), workload, user)
@@ -235,7 +235,7 @@ class _Connecting:
     address: Address
 
     def connect(self, timeout: float) -> Connection:
-        return connect(self.address, protocol="classic", timeout=timeout)
+        return connect(self.address, Access(protocol="classic"), timeout=timeout)
 
     def close(self, resource: Connection) -> None:
         resource.close()

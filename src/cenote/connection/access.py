@@ -1,0 +1,29 @@
+"""What it takes to be let in by a server: one value that passes through the layers. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cenote.connection.handshake import ProtocolChoice
+
+if TYPE_CHECKING:
+    from cenote.connection.credentials import AnyCredentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to begin a conversation with a server.
+
+    Attributes:
+        protocol: Which commands to use: ask the server (``"auto"``), or ``"meta"``, ``"classic"``.
+        credentials: The user and password to log in with, or what is asked for them at every
+            connect; None: do not log in.
+    """
+
+    protocol: ProtocolChoice = "auto"
+    credentials: AnyCredentials | None = None
+
+
+OPEN = Access()
+"""To a server that lets everybody in."""

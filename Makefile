@@ -33,7 +33,7 @@ demo: $(DONE)/cli $(DONE)/compiled
 	$(call say,demo: one workload through four kinds of client and a real memcached)
 	@$(BIN)/cenote demo
 
-test: $(DONE)/test $(DONE)/compiled
+test: $(DONE)/test $(DONE)/servers $(DONE)/compiled
 	$(call say,the suite on the pure build with branch coverage)
 	@$(BIN)/coverage erase
 	@CENOTE_IMPL=native $(BIN)/coverage run $(PYTEST) -m 'not stress and not tracer'
@@ -45,7 +45,7 @@ test: $(DONE)/test $(DONE)/compiled
 	@CENOTE_IMPL=speedups $(BIN)/python $(PYTEST)
 
 # A bounded form of it is in the suite. A storm that fails names its seed: CENOTE_SEED=7 replays it.
-proof: $(DONE)/test $(DONE)/compiled
+proof: $(DONE)/test $(DONE)/servers $(DONE)/compiled
 	$(call say,the proofs in full on the pure build: some minutes)
 	@CENOTE_PROOF=1 CENOTE_SEEDS=600 CENOTE_IMPL=native $(BIN)/python $(PYTEST) -m proof
 	$(call say,the proofs in full on the compiled build)
@@ -79,6 +79,11 @@ $(DONE)/venv:
 	$(call say,virtual environment: $(VENV))
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/servers: | $(DONE)/venv
+	$(call say,system: what only tests need: PostgreSQL)
+	@PYTHON=$(PYTHON) tools/system_packages servers
+	@touch $@
 
 $(DONE)/build: pyproject.toml | $(DONE)/venv
 	$(call say,build tools: setuptools and Cython)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 import trustme
 
+from tests.connectors.postgres import PostgresServer
 from tests.connectors.services import LineServer
 from tests.pool.conftest import run
 
@@ -43,3 +44,16 @@ def certified() -> Certified:
 def secret_lines(certified: Certified) -> Iterator[LineServer]:
     with LineServer(tls=certified.server) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(_postgres: PostgresServer) -> PostgresServer:
+    """A running PostgreSQL without sessions; a test may stop it."""
+    _postgres.terminate_sessions()
+    return _postgres

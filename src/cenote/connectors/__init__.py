@@ -10,7 +10,8 @@ that a program of threads does not pay for asyncio.
 
 from __future__ import annotations
 
+from cenote.connectors.databases_sync import Database, DBAPIConnection, dbapi
 from cenote.connectors.stream_sync import Stream
 from cenote.connectors.streams_sync import StreamConnector, tcp, unix
 
-__all__ = ["Stream", "StreamConnector", "tcp", "unix"]
+__all__ = ["DBAPIConnection", "Database", "Stream", "StreamConnector", "dbapi", "tcp", "unix"]

@@ -24,6 +24,7 @@ from cenote.client.options import (
 )
 from cenote.client.retrieval_aio import AsyncRetrieval
 from cenote.client.storage_aio import AsyncStorage
+from cenote.client.topology_aio import AsyncTopology
 from cenote.client.url import DEFAULT_URL, Servers, read_servers
 from cenote.client.values import Serde, SerdeName
 from cenote.cluster.router import Hashing
@@ -43,6 +44,7 @@ class AsyncClient(
     AsyncCounting,
     AsyncComputing,
     AsyncAdministration,
+    AsyncTopology,
 ):
     """A memcached client over a pool of connections to each server.
 

@@ -58,6 +58,7 @@ class AsyncBase(AsyncHot):
             servers,
             access=options.access,
             options=options.pool,
+            grace=options.timeout,
             hashing=options.hashing,
             prefix_size=len(keys.prefix),
             observer=observer,

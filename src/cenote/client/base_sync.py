@@ -59,6 +59,7 @@ class Base(Hot):
             servers,
             access=options.access,
             options=options.pool,
+            grace=options.timeout,
             hashing=options.hashing,
             prefix_size=len(keys.prefix),
             observer=observer,

@@ -23,6 +23,7 @@ from cenote.client.options import (
 )
 from cenote.client.retrieval_sync import Retrieval
 from cenote.client.storage_sync import Storage
+from cenote.client.topology_sync import Topology
 from cenote.client.url import DEFAULT_URL, Servers, read_servers
 from cenote.client.values import Serde, SerdeName
 from cenote.cluster.router import Hashing
@@ -39,6 +40,7 @@ class Client(
     Counting,
     Computing,
     Administration,
+    Topology,
 ):
     """A memcached client over a pool of connections to each server.
 

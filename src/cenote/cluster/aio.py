@@ -9,8 +9,10 @@ are split into one batch a server, all of which are in flight before the first r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from cenote.cluster.changes import Change, is_same
+from cenote.cluster.leaving_aio import AsyncLeaving
 from cenote.cluster.member_aio import AsyncMember, AsyncMembership
 from cenote.cluster.placing import Crossing
 from cenote.cluster.router import Hashing
@@ -18,13 +20,13 @@ from cenote.cluster.server import Server
 from cenote.cluster.starting_aio import AsyncStarting
 from cenote.cluster.topology import Topology, in_lease_order, refuse_namesakes
 from cenote.connection import Access
-from cenote.errors import CenoteError, PoolError
+from cenote.errors import CenoteError, PoolClosed, PoolError
 from cenote.node.aio import AsyncNode
 from cenote.node.health import NodeHealth
 from cenote.node.many_aio import exchange_all
 from cenote.pool import Observer, PoolOptions, PoolStats
 from cenote.protocol import Reply, Request
-from cenote.runtime.aio import Exchange, monotonic
+from cenote.runtime.aio import Exchange, Turn, monotonic, together
 
 
 class AsyncCluster:
@@ -34,6 +36,8 @@ class AsyncCluster:
         servers: The servers; at least one, and no two of the same name.
         access: What it takes to be let in by them.
         options: The options of each server's pool.
+        grace: Seconds that an operation takes at most: so long nobody is turned away by a server
+            that has left.
         hashing: Which server has a key, where there are several.
         prefix_size: How many bytes in front of every key are the client's prefix.
         observer: Listens to the pools.
@@ -54,15 +58,21 @@ class AsyncCluster:
         *,
         access: Access,
         options: PoolOptions,
+        grace: float,
         hashing: Hashing = "rendezvous",
         prefix_size: int = 0,
         observer: Observer | None = None,
         node: Callable[..., AsyncNode] = AsyncNode,
     ) -> None:
-        refuse_namesakes(servers)
-        membership = AsyncMembership(access=access, options=options, observer=observer, node=node)
-        members = [membership.admit(number, server) for number, server in enumerate(servers)]
-        self.topology: Topology[AsyncMember] = Topology(members, hashing, prefix_size)
+        self._membership = AsyncMembership(
+            access=access, options=options, observer=observer, node=node
+        )
+        self._placing = (hashing, prefix_size)
+        self._grace = grace
+        self._turn = Turn()  # is held while the topology is replaced
+        self._closed = False
+        self._leaving: list[AsyncLeaving] = []
+        self.topology = self._made([], servers)
         self._crossing = Crossing(self.topology.routes)
         self.request: Exchange = self._crossing.request
 
@@ -148,16 +158,68 @@ class AsyncCluster:
             raise failed[0]
 
     async def close(self, timeout: float) -> None:
-        """Close every connection, waiting at most ``timeout`` seconds for those in use."""
-        nodes = [member.node for member in self.topology.members]
-        await _close(nodes, monotonic() + timeout)
+        """Close every connection, waiting at most ``timeout`` seconds for those in use.
 
+        All servers are closed at the same time; what interrupts the wait finds each of them shut.
+        """
+        with self._turn:
+            self._closed = True
+            members, leaving = list(self.topology.members), list(self._leaving)
+        for group in leaving:
+            group.stop()
+            members += group.members
+        deadline = monotonic() + timeout
+        for member in members:
+            member.node.shut()
+        await together([member.node.close(max(0.0, deadline - monotonic())) for member in members])
 
-async def _close(nodes: Sequence[AsyncNode], deadline: float) -> None:
-    """Close nodes one after the other; what interrupts that finds the others closed at once."""
-    for number, node in enumerate(nodes):
-        try:
-            await node.close(max(0.0, deadline - monotonic()))
-        except BaseException:
-            await _close(nodes[number + 1 :], 0.0)
-            raise
+    # Change.
+
+    async def change(self, change: Change) -> None:
+        """Have other servers from now on; those that leave are drained in the background.
+
+        A change that comes at the same time as another is worked out again on top of it: nothing
+        is done under the lock but to replace the topology.
+
+        Raises:
+            ConfigurationError: The servers do not fit together; nothing has changed.
+            PoolClosed: The client has been closed.
+        """
+        while True:
+            before = self.topology
+            members = before.members
+            after = self._made(members, change([member.server for member in members]))
+            if self._replace(before, after):
+                return
+
+    def _made(
+        self, members: Sequence[AsyncMember], servers: Sequence[Server]
+    ) -> Topology[AsyncMember]:
+        """Make the topology of some servers; the nodes of those that stay are kept."""
+        refuse_namesakes(servers)
+        kept = {member.server.name: member for member in members}
+        return Topology([self._member(server, kept) for server in servers], *self._placing)
+
+    def _member(self, server: Server, kept: Mapping[str, AsyncMember]) -> AsyncMember:
+        member = kept.get(server.name)
+        if member is None or not is_same(member.server, server):
+            return self._membership.admit(server)
+        return AsyncMember(member.number, server, member.node)
+
+    def _replace(self, before: Topology[AsyncMember], after: Topology[AsyncMember]) -> bool:
+        """Put ``after`` in the place of ``before``; False: another has come before it."""
+        staying = {member.number for member in after.members}
+        leaving = AsyncLeaving(
+            [member for member in before.members if member.number not in staying],
+            before,
+            self._leaving.remove,
+        )
+        with self._turn:
+            if self._closed:
+                raise PoolClosed("the client has been closed: its servers are no more")
+            if self.topology is not before:
+                return False
+            self.topology, self._crossing.routes = after, after.routes
+            self._leaving.append(leaving)
+        leaving.start(self._grace)
+        return True

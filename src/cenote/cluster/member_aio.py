@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 from cenote.cluster.server import LocalAddress, Server
 from cenote.cluster.starting_aio import AsyncStarting
@@ -69,8 +70,9 @@ class AsyncMembership:
         self._options = options
         self._observer = observer
         self._node = node
+        self._numbers = count()
 
-    def admit(self, number: int, server: Server) -> AsyncMember:
+    def admit(self, server: Server) -> AsyncMember:
         """Make what belongs to a server; nothing is opened."""
         node = self._node(
             server.address,
@@ -79,4 +81,4 @@ class AsyncMembership:
             options=self._options,
             observer=self._observer,
         )
-        return AsyncMember(number, server, node)
+        return AsyncMember(next(self._numbers), server, node)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 from cenote.cluster.server import LocalAddress, Server
 from cenote.cluster.starting_sync import Starting
@@ -70,8 +71,9 @@ class Membership:
         self._options = options
         self._observer = observer
         self._node = node
+        self._numbers = count()
 
-    def admit(self, number: int, server: Server) -> Member:
+    def admit(self, server: Server) -> Member:
         """Make what belongs to a server; nothing is opened."""
         node = self._node(
             server.address,
@@ -80,4 +82,4 @@ class Membership:
             options=self._options,
             observer=self._observer,
         )
-        return Member(number, server, node)
+        return Member(next(self._numbers), server, node)

@@ -24,7 +24,7 @@ from cenote.protocol import meta_noop, version
 
 if TYPE_CHECKING:
     from cenote.connection import Access, Address, Traits
-    from cenote.pool import Observer, PoolOptions
+    from cenote.pool import CloseReport, Observer, PoolOptions
     from cenote.pool.fast_aio import AsyncLease
     from cenote.protocol import Request
 
@@ -134,6 +134,7 @@ class AsyncNode:
             wide=self._wide,
         )
         self._long_value = sharing.long_value
+        self._kinds = [self._lanes] if self._wide is None else [self._lanes, self._wide]
         self.request = self._lanes.request
 
     def __repr__(self) -> str:
@@ -150,7 +151,18 @@ class AsyncNode:
         """
         await self.pool.open(wait=True, timeout=timeout)
 
-    async def close(self, timeout: float = 10.0) -> None:
+    def shut(self) -> None:
+        """Begin to close without waiting: refuse new requests, let those under way end.
+
+        Raises:
+            WrongLoop: Its loop runs elsewhere; nothing was done.
+        """
+        self.pool.stay()
+        for lanes in self._kinds:
+            lanes.close()
+        self.pool.shut()
+
+    async def close(self, timeout: float = 10.0) -> CloseReport:
         """Close the pool; requests under way have ``timeout`` seconds to end.
 
         A cancel ends the wait; what is in flight then fails.
@@ -158,14 +170,11 @@ class AsyncNode:
         Raises:
             WrongLoop: Its loop runs elsewhere; nothing was closed.
         """
-        self.pool.stay()
-        kinds = [self._lanes] if self._wide is None else [self._lanes, self._wide]
-        for lanes in kinds:
-            lanes.close()
+        self.shut()
         try:
-            await self.pool.close(timeout)
+            return await self.pool.close(timeout)
         finally:
-            for lanes in kinds:
+            for lanes in self._kinds:
                 lanes.abort()
 
     async def post(self, request: Request, deadline: float) -> None:

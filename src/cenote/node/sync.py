@@ -26,7 +26,7 @@ else:
 
 if TYPE_CHECKING:
     from cenote.connection import Access, Address, Traits
-    from cenote.pool import Observer, PoolOptions
+    from cenote.pool import CloseReport, Observer, PoolOptions
     from cenote.protocol import Reply, Request
 
 
@@ -128,9 +128,13 @@ class Node:
         """
         self.pool.open(wait=True, timeout=timeout)
 
-    def close(self, timeout: float = 10.0) -> None:
+    def shut(self) -> None:
+        """Begin to close without waiting: refuse new requests, let those under way end."""
+        self.pool.shut()
+
+    def close(self, timeout: float = 10.0) -> CloseReport:
         """Close the pool; requests under way have ``timeout`` seconds to end."""
-        self.pool.close(timeout)
+        return self.pool.close(timeout)
 
     def post(self, request: Request, deadline: float) -> None:
         """Send a quiet ``request`` and return without its reply, which is verified later.

@@ -126,6 +126,7 @@ class AsyncPool(AsyncDriver[T]):
         rng: random.Random | None,
     ) -> None:
         name = name or f"async-pool-{next(_numbers)}"
+        self._closing = False
         AsyncDriver.__init__(self, name, options, found, observer, clock, rng or random.Random())
 
     # Opening and closing.
@@ -177,6 +178,16 @@ class AsyncPool(AsyncDriver[T]):
         self._order(self._core.drain)
         return await self._actor.until(lambda: self._core.drained, timeout)
 
+    def shut(self) -> None:
+        """Begin to close, as ``close`` does, but wait for nothing.
+
+        Who closes several pools shuts all of them first, so that they close at the same time.
+
+        Raises:
+            WrongLoop: The pool's loop runs elsewhere.
+        """
+        self._order(self._core.close)
+
     async def close(self, timeout: float = 10.0) -> CloseReport:
         """Refuse newcomers, fail those who wait, close every connection.
 
@@ -192,8 +203,8 @@ class AsyncPool(AsyncDriver[T]):
             What was closed, and what was left behind.
         """
         began, before = self.clock(), self._closed_so_far()
-        wait = 0.0 if self._is_closed() else timeout
         self._order(self._core.close)
+        wait, self._closing = 0.0 if self._closing else timeout, True
         if not self._is_gone():
             self._enter()
             await self._finish(wait)

@@ -131,6 +131,7 @@ class Pool(Driver[T]):
         rng: random.Random | None,
     ) -> None:
         name = name or f"pool-{next(_numbers)}"
+        self._closing = False
         Driver.__init__(self, name, options, found, observer, clock, rng or random.Random())
         _POOLS.add(self)
 
@@ -186,10 +187,9 @@ class Pool(Driver[T]):
         began = self.clock()
         with self._lock:
             before = sum(self._core.roster.closed.values())
-            wait = timeout if self._core.phase != "closed" else 0.0
-            self._core.close(began)
-            self._rouse()
-        self._follow_up()
+            wait = 0.0 if self._closing else timeout
+            self._closing = True
+        self._order(self._core.close)
         self._await(lambda: self._core.size == 0, wait)
         with self._lock:
             now = self.clock()
@@ -199,6 +199,13 @@ class Pool(Driver[T]):
                 seconds=now - began,
                 holders=tuple(self._core.holders(now)),
             )
+
+    def shut(self) -> None:
+        """Begin to close, as ``close`` does, but wait for nothing.
+
+        Who closes several pools shuts all of them first, so that they close at the same time.
+        """
+        self._order(self._core.close)
 
     def drain(self, timeout: float | None = None) -> bool:
         """Refuse newcomers, but serve those who wait, until no lease is out.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import sleep
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager as contextmanager
 from functools import wraps
 from inspect import isawaitable
@@ -23,12 +23,14 @@ __all__ = [
     "Decorator",
     "Exchange",
     "Pending",
+    "Turn",
     "aside",
     "cached_by",
     "contextmanager",
     "monotonic",
     "resolve",
     "sleep",
+    "together",
 ]
 
 T = TypeVar("T")
@@ -66,6 +68,24 @@ class Decorator(Protocol):
 async def resolve(value: Any) -> Any:
     """Return the value, awaited if need be."""
     return await value if isawaitable(value) else value
+
+
+class Turn:
+    """Kept while something is looked at and replaced in one go: here nothing can come between."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+
+async def together(calls: Sequence[Awaitable[object]]) -> None:
+    """Await calls at the same time; a cancel reaches them all."""
+    if len(calls) == 1:
+        await calls[0]
+    else:
+        await asyncio.gather(*calls)
 
 
 async def aside(work: Callable[[], object], deadline: float) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from inspect import isawaitable, iscoroutine, iscoroutinefunction
+from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
@@ -21,12 +22,14 @@ __all__ = [
     "Decorator",
     "Exchange",
     "Pending",
+    "Turn",
     "aside",
     "cached_by",
     "contextmanager",
     "monotonic",
     "resolve",
     "sleep",
+    "together",
 ]
 
 T = TypeVar("T")
@@ -66,6 +69,14 @@ def resolve(value: T) -> T:
             value.close()
         raise InvalidArgument("compute is a coroutine function: use AsyncClient")
     return value
+
+
+Turn = Lock
+"""Kept while something is looked at and replaced in one go."""
+
+
+def together(calls: Sequence[object]) -> None:
+    """Await calls: here each has returned already."""
 
 
 def aside(work: Callable[[], object], deadline: float) -> None:  # noqa: ARG001 - as in aio.py

@@ -83,9 +83,7 @@ class AsyncTopology(AsyncBase):
 def _one(server: OneServer) -> Server:
     servers = _read(server)
     if len(servers) != 1:
-        raise ConfigurationError(
-            f"{server!r} is {len(servers)} servers: give one, or use set_nodes"
-        )
+        raise ConfigurationError(f"that is {len(servers)} servers: give one, or use set_nodes")
     return servers[0]
 
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from cenote.connection.aio import AsyncConnection, connect
 from cenote.errors import CenoteError
 from cenote.node.health import NodeHealth, assess
+from cenote.node.identity import attributes
 from cenote.node.lane_path_aio import Lanes
 from cenote.node.line_aio import Line
 from cenote.node.sharing import DEFAULTS, Sharing
 from cenote.node.verdicts import classify
+from cenote.pool import registry
 from cenote.pool.aio import AsyncPool
 from cenote.protocol import meta_noop, version
 
@@ -116,6 +118,7 @@ class AsyncNode:
         self.pool: AsyncPool[AsyncConnection] = AsyncPool.from_options(
             self._connector, options, name=name, observer=observer
         )
+        registry.describe(self.pool, attributes(address))
         waiting = options.max_waiting
         self._wide = None
         if options.max_size > 1:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from cenote._implementation import use_compiled
 from cenote.connection.sync import Connection, connect
 from cenote.node.health import NodeHealth, assess
+from cenote.node.identity import attributes
 from cenote.node.verdicts import classify
+from cenote.pool import registry
 from cenote.pool.sync import Pool
 from cenote.protocol import meta_noop, version
 
@@ -112,6 +114,7 @@ class Node:
         self.pool: Pool[Connection] = Pool.from_options(
             self._connector, options, name=name, observer=observer
         )
+        registry.describe(self.pool, attributes(address))
         self.request = Lane(self.pool, self.once_more).request
 
     def __repr__(self) -> str:

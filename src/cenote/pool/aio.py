@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 from cenote.errors import LeaseError, PoolError
-from cenote.pool import refusals
+from cenote.pool import refusals, registry
 from cenote.pool.connector import AsyncConnector, AsyncHooks, Classify, async_hooks
 from cenote.pool.driver_aio import AsyncDriver
 from cenote.pool.fast_path import Entry
@@ -128,6 +128,7 @@ class AsyncPool(AsyncDriver[T]):
         name = name or f"async-pool-{next(_numbers)}"
         self._closing = False
         AsyncDriver.__init__(self, name, options, found, observer, clock, rng or random.Random())
+        registry.enter(self, name)
 
     # Opening and closing.
 

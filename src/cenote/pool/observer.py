@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from cenote.pool.stats import Holder, Reason
@@ -56,6 +57,84 @@ class Observer:
 
     def lost(self, pool: str) -> None:
         """A lease was garbage-collected without being returned; its slot was freed."""
+
+
+class Audience(Observer):
+    """Several observers in the place of one: what one raises does not keep an event from the next.
+
+    Args:
+        first: Who is told of single leases too; None: nobody.
+        others: Who is told of everything else.
+    """
+
+    def __init__(self, first: Observer | None, others: tuple[Observer, ...] = ()) -> None:
+        self.first = first
+        self.others = others
+        self._all = others if first is None else (first, *others)
+        leases = first or Observer()  # its own methods, so that ``heeded`` sees who listens
+        self.acquired = leases.acquired  # type: ignore[method-assign]
+        self.released = leases.released  # type: ignore[method-assign]
+
+    @classmethod
+    def of(cls, observer: Observer | None) -> Audience:
+        """Return an observer as an audience, unless it is one."""
+        return observer if isinstance(observer, Audience) else cls(observer)
+
+    def joined_by(self, observer: Observer) -> Audience:
+        """Return the audience with one more."""
+        return Audience(self.first, (*self.others, observer))
+
+    def left_by(self, observer: Observer) -> Observer | None:
+        """Return the audience without one of the others; once these are gone: the first, or None.
+
+        Where nobody is left nobody is called.
+        """
+        others = tuple(other for other in self.others if other is not observer)
+        return Audience(self.first, others) if others else self.first
+
+    def timed_out(self, pool: str, waited: float) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.timed_out(pool, waited))
+
+    def saturated(self, pool: str) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.saturated(pool))
+
+    def connected(self, pool: str, seconds: float) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.connected(pool, seconds))
+
+    def connect_failed(self, pool: str, error: BaseException, seconds: float) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.connect_failed(pool, error, seconds))
+
+    def closed(self, pool: str, reason: Reason) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.closed(pool, reason))
+
+    def invalidated(self, pool: str, generation: int) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.invalidated(pool, generation))
+
+    def down(self, pool: str, error: BaseException) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.down(pool, error))
+
+    def up(self, pool: str) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.up(pool))
+
+    def leaked(self, pool: str, holder: Holder) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.leaked(pool, holder))
+
+    def lost(self, pool: str) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.lost(pool))
+
+    def _tell(self, event: Callable[[Observer], None]) -> None:
+        for observer in self._all:
+            tell(partial(event, observer))
 
 
 def tell(call: Callable[[], None], contained: type[BaseException] = Exception) -> None:

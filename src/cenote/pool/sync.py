@@ -20,7 +20,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from cenote.pool import refusals
+from cenote.pool import refusals, registry
 from cenote.pool.connector import Classify, Connector, Hooks, hooks
 from cenote.pool.driver_sync import Driver
 from cenote.pool.fast_path import Entry
@@ -133,6 +133,7 @@ class Pool(Driver[T]):
         name = name or f"pool-{next(_numbers)}"
         self._closing = False
         Driver.__init__(self, name, options, found, observer, clock, rng or random.Random())
+        registry.enter(self, name)
         _POOLS.add(self)
 
     # Opening and closing.

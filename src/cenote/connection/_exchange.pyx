@@ -428,7 +428,7 @@ cdef class Channel:
         if room == buffer:
             self.keep(MORE, buffer, taken, replies)
         else:
-            self.parser.received(taken)
+            self.keep(self.parser.received(taken), NULL, 0, replies)
         return True
 
     cdef int keep(self, reply, const char *data, Py_ssize_t size, list replies) except -1:

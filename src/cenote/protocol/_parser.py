@@ -2,11 +2,13 @@
 
 Strategy
 1. The stream is read as lines and data blocks. A block is announced by a line, which alone gives
-   its length; the end of a reply is never searched for in data.
+   its length; the end of a reply is never searched for in data. Replies of the binary protocol are
+   frames: a header with extras and a key takes the place of the line, a value that of the block.
 2. A byte is looked at once. A line cut by the end of a segment is carried over and only new bytes
    are searched for its end; a block that comes in pieces goes into a buffer of its final size.
-3. What a line means is ``_reader``'s business. The shortcuts here take whole items where they are
-   complete and as expected, and leave everything else, errors included, to it.
+3. What a line means is ``_reader``'s business, a frame ``_frame_reader``'s. The shortcuts
+   here take whole items where they are complete and as expected, and leave everything else, errors
+   included, to them.
 4. After a ``ProtocolError`` nothing is believed any more.
 """
 
@@ -18,7 +20,9 @@ from typing import TYPE_CHECKING, Final
 
 from cenote.errors import ConnectionLost, ProtocolError
 from cenote.protocol import grammar as g
-from cenote.protocol._reader import EXCERPT, More, ReplyReader
+from cenote.protocol._frame_reader import FrameReader
+from cenote.protocol._reader import EXCERPT, More
+from cenote.protocol.frames import HEADER_SIZE
 
 if TYPE_CHECKING:
     from cenote.protocol._request import Request
@@ -35,9 +39,10 @@ _LINE: Final = 0
 _BLOCK: Final = 1
 _CR: Final = 13  # the end of a block: the byte that is due
 _LF: Final = 10
+_WHOLE: Final = 2  # nothing: the value of a frame has no end but its length
 
 
-class ReplyParser(ReplyReader):
+class ReplyParser(FrameReader):
     """Turns the bytes of one connection into the replies to the requests sent on it, in order.
 
     Not thread-safe: one conversation, one parser, one driver at a time.
@@ -135,7 +140,7 @@ class ReplyParser(ReplyReader):
             if not (self._block_bytes and 0 <= received <= self._due - self._filled):
                 raise ValueError("more was received than there is room for")
             self._count(received)
-            return []
+            return self._whole()
         if self._scratch is None or not 0 <= received <= len(self._scratch):
             raise ValueError("more was received than get_buffer() gave room for")
         replies = self.feed(memoryview(self._scratch)[:received])
@@ -171,8 +176,10 @@ class ReplyParser(ReplyReader):
     # Lines and blocks.
 
     def _step(self, data: bytes, position: int, replies: list[Reply]) -> int:
-        """Read one line, block or item of ``data``; return where it ended."""
+        """Read one line, block, item or frame of ``data``; return where it ended."""
         head = self._queue[0]
+        if head.kind >= g.FRAMES:
+            return self._read_frame(head, data, position, replies)
         if self._next != _LINE:
             return self._read_block(head, data, position, replies)
         if head.kind <= g.GETS_MANY and not self._carry:
@@ -236,19 +243,73 @@ class ReplyParser(ReplyReader):
     def _count(self, received: int) -> None:
         self._filled += received
         if self._filled == self._due:
-            self._next = _CR
+            self._next = _CR if self._queue[0].kind < g.FRAMES else _WHOLE
 
     def _end_block(self, head: Request, block: bytes, replies: list[Reply]) -> None:
         self._block_bytes = bytearray()
         self._filled = 0
         self._next = _LINE
-        self._finish(self._block(head, block), replies)
+        take = self._block if head.kind < g.FRAMES else self._take_frame
+        self._finish(take(head, block), replies)
 
     def _finish(self, reply: Reply | More, replies: list[Reply]) -> None:
         if not isinstance(reply, More):
             self._queue.popleft()
             self._forget()
             replies.append(reply)
+
+    # Frames.
+
+    def _read_frame(self, head: Request, data: bytes, position: int, replies: list[Reply]) -> int:
+        """Read a whole frame; or of one that comes in pieces what comes next."""
+        if self._next == _BLOCK:
+            return self._read_value(head, data, position, replies)
+        start = position + HEADER_SIZE
+        stop = start + int.from_bytes(data[position + 8 : position + 12])
+        if self._carry or max(start, stop) > len(data):
+            return self._read_front(head, data, position, replies)
+        frame = self._take_header(head, data[position:start])
+        value = start + frame[2] + frame[3]
+        self._take_parts(head, data[start:value])
+        self._finish(self._take_frame(head, data[value:stop]), replies)
+        return stop
+
+    def _read_front(self, head: Request, data: bytes, position: int, replies: list[Reply]) -> int:
+        """Read a piece of a header, or of the extras and the key behind it."""
+        front = self._carry
+        size = HEADER_SIZE
+        if len(front) >= size:
+            size += self._frame[2] + self._frame[3]
+        piece = data[position : position + size - len(front)]
+        front += piece
+        if len(front) == HEADER_SIZE:
+            frame = self._take_header(head, bytes(front))
+            size += frame[2] + frame[3]
+        if len(front) == size:
+            self._carry = bytearray()
+            self._take_parts(head, bytes(front[HEADER_SIZE:]))
+            self._filled = 0
+            self._next = _BLOCK if self._due else _WHOLE
+            replies += self._whole()
+        return position + len(piece)
+
+    def _read_value(self, head: Request, data: bytes, position: int, replies: list[Reply]) -> int:
+        stop = position + self._due
+        if not self._filled and stop <= len(data):
+            self._end_block(head, data[position:stop], replies)
+            return stop
+        position = self._fill_block(data, position)
+        replies += self._whole()
+        return position
+
+    def _whole(self) -> list[Reply]:
+        """Take the frame whose last byte has come, if it has; the reply that it completes."""
+        replies: list[Reply] = []
+        if self._next == _WHOLE:
+            self._end_block(self._queue[0], bytes(self._block_bytes), replies)
+            if not self._queue:
+                self._scratch = None
+        return replies
 
     # Shortcuts.
 

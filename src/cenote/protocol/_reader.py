@@ -211,12 +211,12 @@ class ReplyReader:
 
     def _version_line(self, head: Request, line: bytes) -> Progress:
         if line.startswith(b"VERSION "):
-            return _text(line[8:])
+            return text_of(line[8:])
         return self._refusal(head, line)
 
     def _any_line(self, head: Request, line: bytes) -> Progress:
         error = error_reply(line, head.verb)
-        return [_text(line)] if error is None else self._refusal(head, line)
+        return [text_of(line)] if error is None else self._refusal(head, line)
 
     # Lines of text.
 
@@ -233,7 +233,7 @@ class ReplyReader:
 
     def _text_line(self, head: Request, line: bytes) -> Progress:
         if line == b"END":
-            return [_text(each) for each in self._lines]
+            return [text_of(each) for each in self._lines]
         if not self._lines and error_reply(line, head.verb) is not None:
             return self._refusal(head, line)
         self._lines.append(line)
@@ -251,7 +251,7 @@ class ReplyReader:
         return self._announce(match[3], line)
 
     def _config_block(self, block: bytes) -> Progress:
-        self._item = _text(block)
+        self._item = text_of(block)
         return MORE
 
     # Meta commands.
@@ -315,7 +315,7 @@ class ReplyReader:
         name, equals, value = fact.partition(b"=")
         if not equals:
             raise self._unexpected(line)
-        return _text(name), value
+        return text_of(name), value
 
     # Batches.
 
@@ -382,10 +382,11 @@ class ReplyReader:
     }
 
 
-def _text(data: bytes) -> str:
+def text_of(data: bytes) -> str:
+    """Return bytes as text; what is no UTF-8 is shown by its numbers."""
     return data.decode("utf-8", "backslashreplace")
 
 
 def _name_and_text(stat: bytes) -> tuple[str, str]:
     name, _, text = stat.partition(b" ")
-    return _text(name), _text(text)
+    return text_of(name), text_of(text)

@@ -10,7 +10,7 @@ The blocking exchange, in C terms:
     if room != NULL:
         block = parser.block            # keeps it alive while the GIL is released
         n = recv(fd, room, size)
-        parser.received(n)              # never completes a reply: its CRLF is still to come
+        reply = parser.received(n)      # the reply, if that was a frame's last byte, or MORE
     else:
         n = recv(fd, buffer, capacity)
         reply = parser.parse(buffer, n, &used)  # the reply, or MORE; `buffer` is not kept
@@ -26,7 +26,7 @@ Between two conversations (`is_clean()`) a parser holds no buffer.
 """
 
 cimport cython
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 cdef object MORE  # what `parse` returns while the reply is not complete
 
@@ -59,6 +59,18 @@ cdef enum Kind:
     DELETES = 24
     QUIET_SETS = 25
     QUIET = 26
+    FRAMES = 27  # the first that is read as frames
+    FRAME_GET = 27
+    FRAME_GETS = 28
+    FRAME_GET_MANY = 29
+    FRAME_GETS_MANY = 30
+    FRAME_STATUS = 31
+    FRAME_CAS = 32
+    FRAME_NUMBER = 33
+    FRAME_TEXT = 34
+    FRAME_STATS = 35
+    FRAME_QUIET = 36
+    FRAME_SASL = 37
 
 
 @cython.final
@@ -76,6 +88,8 @@ cdef class Request:
 
 cpdef Request get(bytes key)
 cpdef Request store(str verb, bytes key, bytes value, flags, exptime)
+cpdef Request binary_get(bytes key)
+cpdef Request binary_store(str verb, bytes key, bytes value, flags, exptime)
 cdef object plain_reply(Request request, const char *data, Py_ssize_t size)
 
 
@@ -123,8 +137,31 @@ cdef class ReplyReader:
     cdef object rare(self, object method, bytes data)
 
 
+cdef class FrameReader(ReplyReader):
+    cdef int status                  # what the header of the frame said
+    cdef Py_ssize_t key_size
+    cdef Py_ssize_t extras_size
+    cdef Py_ssize_t value_size
+    cdef Py_ssize_t place            # which item of a run it answers
+
+    cdef int take_header(self, const char *data) except -1
+    cdef Py_ssize_t limit(self) noexcept
+    cdef int take_parts(self, const char *data) except -1
+    cdef int check_key(self, const char *extras, const char *key) except -1
+    cdef object take_frame(self, bytes value)
+    cdef tuple item_of(self, bytes value)
+    cdef object success(self, bytes value)
+    cdef object failure(self, bytes value)
+    cdef object outcome(self)
+    cdef object refused(self, bytes text)
+    cdef object run_frame(self, bytes value)
+    cdef object found_frame(self, bytes value)
+    cdef object fence(self, bytes value)
+    cdef object stat_frame(self, bytes value)
+
+
 @cython.final
-cdef class ReplyParser(ReplyReader):
+cdef class ReplyParser(FrameReader):
     cdef bytes block                 # the data block being received in pieces, else None
     cdef Py_ssize_t filled           # bytes of it that have come
     cdef list rest                   # the requests behind the head, from `front` on
@@ -139,7 +176,7 @@ cdef class ReplyParser(ReplyReader):
     cdef int push(self, Request request) except -1
     cdef object parse(self, const char *data, Py_ssize_t size, Py_ssize_t *used)
     cdef char *room(self, Py_ssize_t *size) except? NULL
-    cdef int received(self, Py_ssize_t count) except -1
+    cdef object received(self, Py_ssize_t count)
     cdef Py_ssize_t waiting(self) noexcept
     cdef bint is_clean(self) noexcept
     cdef bint has_started(self) noexcept
@@ -148,6 +185,10 @@ cdef class ReplyParser(ReplyReader):
     cdef object read_line(self, const char *data, Py_ssize_t size, Py_ssize_t *position)
     cdef object read_block(self, const char *data, Py_ssize_t size, Py_ssize_t *position)
     cdef object end_block(self, bytes block)
+    cdef object read_frame(self, const char *data, Py_ssize_t size, Py_ssize_t *position)
+    cdef object read_front(self, const char *data, Py_ssize_t left, Py_ssize_t *position)
+    cdef object read_value(self, const char *data, Py_ssize_t left, Py_ssize_t *position)
+    cdef object end_value(self, bytes value)
     cdef int keep(self, const char *data, Py_ssize_t size) except -1
     cdef void count_block(self, Py_ssize_t count) noexcept
     cdef void pop(self) noexcept

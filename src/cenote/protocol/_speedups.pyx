@@ -23,16 +23,18 @@ from cpython.bytes cimport (
     PyBytes_GET_SIZE,
 )
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from libc.stdint cimport UINT64_MAX, int64_t, uint64_t
+from libc.stdint cimport UINT64_MAX, int64_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
+from random import SystemRandom as _SystemRandom
+
 from cenote.errors import ConnectionLost, InvalidArgument, ProtocolError
-from cenote.protocol import _encoders, grammar
-from cenote.protocol._reader import MORE as _MORE, ReplyReader as PureReader
+from cenote.protocol import _binary_encoders, _encoders, frames, grammar
+from cenote.protocol._reader import MORE as _MORE, ReplyReader as PureReader, text_of
 from cenote.protocol._request import check_exptime, check_flags, check_u64, read_flags
 from cenote.protocol.echo import same_key
 from cenote.protocol.error_lines import error_reply, is_harmless
-from cenote.protocol.replies import BatchReply, MetaReply, Status
+from cenote.protocol.replies import BatchReply, MetaReply, SaslReply, Status
 
 IMPLEMENTATION = "speedups"
 
@@ -67,6 +69,7 @@ cdef enum:
 cdef enum:
     NEXT_LINE = 0
     NEXT_BLOCK = 1
+    NEXT_WHOLE = 2  # nothing: the value of a frame has no end but its length
     NEXT_LF = 10  # the end of a block: the byte that is due
     NEXT_CR = 13
 
@@ -128,5 +131,7 @@ cdef inline Request make(bytes payload, int kind, bytes key, bint idempotent, st
 include "_speedups_numbers.pxi"
 include "_speedups_encoders.pxi"
 include "_speedups_meta.pxi"
+include "_speedups_binary.pxi"
 include "_speedups_reader.pxi"
+include "_speedups_frames.pxi"
 include "_speedups_parser.pxi"

@@ -15,7 +15,7 @@ cdef class Room:
 
 
 @cython.final
-cdef class ReplyParser(ReplyReader):
+cdef class ReplyParser(FrameReader):
     """Turns the bytes of one connection into the replies to the requests sent on it, in order.
 
     Not thread-safe: one conversation, one parser, one driver at a time.
@@ -137,8 +137,10 @@ cdef class ReplyParser(ReplyReader):
         """Take the bytes written to the room last given by `get_buffer`; see `feed`."""
         cdef bytearray scratch = self.scratch
         if self.next == NEXT_BLOCK:
-            self.received(received)
-            return []
+            reply = self.received(received)
+            if self.head is None:
+                self.scratch = None
+            return [] if reply is MORE else [reply]
         if scratch is None or not 0 <= received <= PyByteArray_GET_SIZE(scratch):
             raise ValueError("more was received than get_buffer() gave room for")
         replies = self.feed_all(PyByteArray_AS_STRING(scratch), received)
@@ -155,11 +157,17 @@ cdef class ReplyParser(ReplyReader):
         size[0] = self.due - self.filled
         return PyBytes_AS_STRING(self.block) + self.filled
 
-    cdef int received(self, Py_ssize_t count) except -1:
+    cdef object received(self, Py_ssize_t count):
+        """Count what was received into the room; return the reply that it completes, or `MORE`."""
+        cdef object reply = MORE
         if self.block is None or not 0 <= count <= self.due - self.filled:
             raise ValueError("more was received than there is room for")
         self.count_block(count)
-        return 0
+        if self.next == NEXT_WHOLE:
+            reply = self.end_value(self.block)
+            if reply is not MORE:
+                self.pop()
+        return reply
 
     def eof(self):
         """Say that the peer has closed the connection.
@@ -211,7 +219,9 @@ cdef class ReplyParser(ReplyReader):
         while position < size:
             if self.head is None or not self.is_usable:
                 raise self.unasked(data + position, size - position)
-            if self.next == NEXT_LINE:
+            if self.head.kind >= FRAMES:
+                reply = self.read_frame(data, size, &position)
+            elif self.next == NEXT_LINE:
                 reply = self.read_line(data, size, &position)
             else:
                 reply = self.read_block(data, size, &position)
@@ -293,7 +303,7 @@ cdef class ReplyParser(ReplyReader):
     cdef void count_block(self, Py_ssize_t count) noexcept:
         self.filled += count
         if self.filled == self.due:
-            self.next = NEXT_CR
+            self.next = NEXT_CR if self.head.kind < FRAMES else NEXT_WHOLE
 
     cdef object end_block(self, bytes block):
         self.block = None
@@ -301,3 +311,61 @@ cdef class ReplyParser(ReplyReader):
         self.next = NEXT_LINE
         self.due = -1
         return self.take_block(block)
+
+    # Frames.
+
+    cdef object read_frame(self, const char *data, Py_ssize_t size, Py_ssize_t *position):
+        """Read a whole frame; or of one that comes in pieces what comes next."""
+        cdef const char *start = data + position[0]
+        cdef Py_ssize_t left = size - position[0], parts
+        if self.next == NEXT_BLOCK:
+            return self.read_value(start, left, position)
+        if (
+            self.carried or left < HEADER_SIZE
+            or left - HEADER_SIZE < <Py_ssize_t>get_u32(start + 8)
+        ):
+            return self.read_front(start, left, position)
+        self.take_header(start)
+        start += HEADER_SIZE
+        self.take_parts(start)
+        parts = self.extras_size + self.key_size
+        position[0] += HEADER_SIZE + parts + self.value_size
+        return self.take_frame(PyBytes_FromStringAndSize(start + parts, self.value_size))
+
+    cdef object read_front(self, const char *data, Py_ssize_t left, Py_ssize_t *position):
+        """Read a piece of a header, or of the extras and the key behind it."""
+        cdef Py_ssize_t wanted = HEADER_SIZE
+        if self.carried >= HEADER_SIZE:
+            wanted += self.extras_size + self.key_size
+        left = min(left, wanted - self.carried)
+        self.keep(data, left)
+        position[0] += left
+        if self.carried == HEADER_SIZE:
+            self.take_header(self.carry)
+            wanted = HEADER_SIZE + self.extras_size + self.key_size
+        if self.carried < wanted:
+            return MORE
+        self.take_parts(self.carry + HEADER_SIZE)
+        self.drop_carry()
+        self.filled = 0
+        if not self.due:
+            return self.end_value(b"")
+        self.next = NEXT_BLOCK
+        return MORE
+
+    cdef object read_value(self, const char *data, Py_ssize_t left, Py_ssize_t *position):
+        cdef Py_ssize_t room
+        if not self.filled and left >= self.due:
+            position[0] += self.due
+            return self.end_value(PyBytes_FromStringAndSize(data, self.due))
+        left = min(left, self.due - self.filled)
+        memcpy(self.room(&room), data, left)
+        self.count_block(left)
+        position[0] += left
+        return self.end_value(self.block) if self.next == NEXT_WHOLE else MORE
+
+    cdef object end_value(self, bytes value):
+        self.block = None
+        self.filled = 0
+        self.next = NEXT_LINE
+        return self.take_frame(value)

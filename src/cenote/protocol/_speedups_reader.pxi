@@ -95,7 +95,7 @@ cdef object plain_reply(Request request, const char *data, Py_ssize_t size):
         status = status_of(request.kind, data, size - 2)
         return MORE if status is None else status
     if request.kind != GET or request.key is None:
-        return MORE
+        return plain_frame(request, data, size) if request.kind >= FRAMES else MORE
     length = PyBytes_GET_SIZE(request.key)
     if size < length + 19:  # the shortest item: VALUE, key, two digits, three lines' ends, END
         return None if same(data, size, "END\r\n", 5) else MORE

@@ -47,6 +47,21 @@ DELETES: Final = 24
 QUIET_SETS: Final = 25  # lines that name their item by opaque, MN
 QUIET: Final = 26  # the same, of commands without data blocks
 
+# The binary protocol: from FRAMES on, replies are frames instead of lines (see frames.py).
+
+FRAMES: Final = 27
+FRAME_GET: Final = 27  # an item, or none
+FRAME_GETS: Final = 28  # the same with cas
+FRAME_GET_MANY: Final = 29  # the items there are, then the fence
+FRAME_GETS_MANY: Final = 30  # the same with cas
+FRAME_STATUS: Final = 31  # a status alone
+FRAME_CAS: Final = 32  # the same, of a set with cas
+FRAME_NUMBER: Final = 33
+FRAME_TEXT: Final = 34
+FRAME_STATS: Final = 35  # a frame for each, then an empty one
+FRAME_QUIET: Final = 36  # failures, then the fence
+FRAME_SASL: Final = 37  # a step of the authentication
+
 CARRY_DATA: Final = frozenset({STORE, CAS, META_SET, SETS, QUIET_SETS})
 """Kinds that send a data block, which a server that refuses their line may run as commands."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from cenote.protocol import grammar as g
 from cenote.protocol._reader import MORE, More, Progress
+from cenote.protocol.plain_frames import plain_frame
 
 if TYPE_CHECKING:
     from cenote.protocol._request import Request
@@ -32,6 +33,8 @@ def plain_reply(request: Request, data: bytes) -> Progress:
         data: All that has come since it was sent.
     """
     if request.kind:  # anything but GET
+        if request.kind >= g.FRAMES:
+            return plain_frame(request, data)
         return _LINES.get(request.kind, _NO_LINES).get(data, MORE)
     stop = data.find(b"\r\n")
     size = len(data) - stop - 9

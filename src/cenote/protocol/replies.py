@@ -54,6 +54,18 @@ class MetaReply(NamedTuple):
     flags: dict[str, bytes]
 
 
+class SaslReply(NamedTuple):
+    """The answer to one step of an authentication (binary protocol).
+
+    Attributes:
+        done: Whether the server is satisfied; otherwise it asks for another step.
+        data: What the mechanism has to say.
+    """
+
+    done: bool
+    data: bytes
+
+
 @dataclass(slots=True)
 class BatchReply:
     """The answer to many requests sent as one.
@@ -77,6 +89,7 @@ Reply: TypeAlias = (
     | int
     | str
     | MetaReply
+    | SaslReply
     | BatchReply
     | list[str]
     | CenoteError

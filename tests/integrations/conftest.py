@@ -1,0 +1,8 @@
+"""What tests of integrations share with those of connectors."""
+
+from __future__ import annotations
+
+from tests.connectors.conftest import _postgres, postgres
+from tests.pool.conftest import run
+
+__all__ = ["_postgres", "postgres", "run"]

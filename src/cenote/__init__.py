@@ -6,6 +6,7 @@ This is the public face: every public name is exported here, once, and nothing e
 from __future__ import annotations
 
 from cenote.client.aio import AsyncClient
+from cenote.client.compression import Codec
 from cenote.client.outcome import ClientStats, Item
 from cenote.client.routed import Key
 from cenote.client.sync import Client
@@ -69,6 +70,7 @@ __all__ = [
     "ClientError",
     "ClientStats",
     "CloseReport",
+    "Codec",
     "ConfigurationError",
     "ConnectFailed",
     "ConnectRejected",

@@ -12,22 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cenote.client.values import (
-    BOOL,
-    JSON,
-    LEASE,
-    JsonSerde,
-    PickleSerde,
-    RawSerde,
-    counter,
-    dumps_all,
-    serde_for,
-)
+from cenote.client.dialects import BOOL, CUSTOM, JSON, ZSTD
+from cenote.client.serdes import serde_for
+from cenote.client.values import LEASE, counter, dumps_all
 from cenote.errors import ConfigurationError, NotSerializable, UnreadableValue
 
-json_serde = JsonSerde()
-pickle_serde = PickleSerde()
-raw_serde = RawSerde()
+json_serde = serde_for("json")
+pickle_serde = serde_for("pickle")
+raw_serde = serde_for("raw")
 
 # Bits that peers give a meaning: pickle, int, long or bool, zlib, text, marshal or zstd, chunked,
 # and the types of spymemcached.
@@ -75,8 +67,9 @@ def test_our_own_dialect_writes_exactly_this(value, stored):
 
 
 def test_flags_of_our_own_collide_with_no_peers():
-    assert all(flag & BITS_OF_PEERS == 0 for flag in (JSON, BOOL, LEASE))
-    assert len({JSON, BOOL, LEASE}) == 3
+    ours = {JSON, BOOL, LEASE, ZSTD, CUSTOM}
+    assert all(flag & BITS_OF_PEERS == 0 for flag in ours)
+    assert len(ours) == 5
 
 
 json_values = st.recursive(

@@ -6,7 +6,17 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, assert_type
 
-from cenote import AsyncClient, Client, ClientStats, Item, NodeHealth, PoolStats, Serde, Server
+from cenote import (
+    AsyncClient,
+    Client,
+    ClientStats,
+    Codec,
+    Item,
+    NodeHealth,
+    PoolStats,
+    Serde,
+    Server,
+)
 
 
 class Shouting:
@@ -22,6 +32,23 @@ class Shouting:
 
 
 serde: Serde = Shouting()
+
+
+class Nothing:
+    """A compression of one's own."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """Return what is stored."""
+        return data
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        """Return what was compressed."""
+        return data[:limit]
+
+
+codec: Codec = Nothing()
+packing = Client(serde="pymemcache", compress=codec)
+packing_too = AsyncClient(serde="meta-memcache", compress="zstd", compress_level=9)
 
 
 class User:

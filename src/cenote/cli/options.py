@@ -9,8 +9,8 @@ from __future__ import annotations
 import click
 
 from cenote import Client
+from cenote.client.serdes import SerdeName
 from cenote.client.url import DEFAULT_URL
-from cenote.client.values import SerdeName
 
 NOT_FOUND = 1
 FAILED = 2

@@ -11,7 +11,7 @@ import time
 from cenote.client.hot_aio import AsyncHot as PureHot
 from cenote.client.routed import Key
 from cenote.client.ttl import exptime
-from cenote.client.values import BYTES, verbatim_flags
+from cenote.client.values import BYTES
 from cenote.protocol import STORED
 
 from cpython.bytes cimport PyBytes_GET_SIZE
@@ -34,8 +34,8 @@ cdef class AsyncHot:
         self._encoder = encoder
         self._dumps = serde.dumps
         self._loads = serde.loads
-        self._verbatim = verbatim_flags(serde)
-        self._takes_bytes = self._verbatim == BYTES
+        self._verbatim = serde.verbatim
+        self._takes_bytes = serde.takes_bytes
         self._timeout = timeout
         self._request = request
         way = getattr(request, "__self__", None)

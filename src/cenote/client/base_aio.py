@@ -20,7 +20,7 @@ from cenote.client.options import ClientOptions, check_observer
 from cenote.client.outcome import OUTAGES, ClientStats
 from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
-from cenote.client.values import LEASE, serde_for
+from cenote.client.values import LEASE
 from cenote.cluster import Server
 from cenote.cluster.aio import AsyncCluster
 from cenote.cluster.starting_aio import AsyncStarting
@@ -52,7 +52,7 @@ class AsyncBase(AsyncHot):
         keys = KeyEncoder(options.key_prefix, options.long_keys)
         self._wire = keys.wire
         self._wires = keys.wires
-        self._serde = serde_for(options.serde)
+        self._serde = options.serialisation()
         self._raises = options.on_error == "raise"
         self._cluster = AsyncCluster(
             servers,
@@ -60,7 +60,7 @@ class AsyncBase(AsyncHot):
             options=options.pool,
             grace=options.timeout,
             hashing=options.hashing,
-            prefix_size=len(keys.prefix),
+            prefix_size=0 if options.hash_prefix else len(keys.prefix),
             observer=observer,
             node=node,
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
-from cenote.client.values import BYTES, Serde, verbatim_flags
+from cenote.client.values import BYTES
 from cenote.protocol import STORED, RawItem
 from cenote.protocol import get as get_request
 from cenote.protocol import store as store_request
@@ -20,6 +20,7 @@ from cenote.runtime.aio import Exchange, monotonic
 
 if TYPE_CHECKING:
     from cenote.client import keys
+    from cenote.client.values import Serialisation
 
 
 class AsyncHot:
@@ -33,12 +34,17 @@ class AsyncHot:
     """
 
     def __init__(
-        self, encoder: keys.KeyEncoder, serde: Serde, timeout: float, request: Exchange
+        self,
+        encoder: keys.KeyEncoder,
+        serde: Serialisation,
+        timeout: float,
+        request: Exchange,
     ) -> None:
         self._encoder = encoder
         self._dumps = serde.dumps
         self._loads = serde.loads
-        self._verbatim = verbatim_flags(serde)
+        self._verbatim = serde.verbatim
+        self._takes_bytes = serde.takes_bytes
         self._timeout = timeout
         self._request = request
 
@@ -84,7 +90,7 @@ class AsyncHot:
         if noreply:
             return await self._store("set", key, value, ttl, noreply)
         deadline = monotonic() + self._timeout
-        if type(value) is bytes and self._verbatim == BYTES:
+        if type(value) is bytes and self._takes_bytes:
             data, flags = value, BYTES
         else:
             data, flags = self._dumps(value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
-from cenote.client.values import BYTES, Serde, verbatim_flags
+from cenote.client.values import BYTES
 from cenote.protocol import STORED, RawItem
 from cenote.protocol import get as get_request
 from cenote.protocol import store as store_request
@@ -21,6 +21,7 @@ from cenote.runtime.sync import Exchange, monotonic
 
 if TYPE_CHECKING:
     from cenote.client import keys
+    from cenote.client.values import Serialisation
 
 
 class Hot:
@@ -34,12 +35,17 @@ class Hot:
     """
 
     def __init__(
-        self, encoder: keys.KeyEncoder, serde: Serde, timeout: float, request: Exchange
+        self,
+        encoder: keys.KeyEncoder,
+        serde: Serialisation,
+        timeout: float,
+        request: Exchange,
     ) -> None:
         self._encoder = encoder
         self._dumps = serde.dumps
         self._loads = serde.loads
-        self._verbatim = verbatim_flags(serde)
+        self._verbatim = serde.verbatim
+        self._takes_bytes = serde.takes_bytes
         self._timeout = timeout
         self._request = request
 
@@ -85,7 +91,7 @@ class Hot:
         if noreply:
             return self._store("set", key, value, ttl, noreply)
         deadline = monotonic() + self._timeout
-        if type(value) is bytes and self._verbatim == BYTES:
+        if type(value) is bytes and self._takes_bytes:
             data, flags = value, BYTES
         else:
             data, flags = self._dumps(value)

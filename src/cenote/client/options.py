@@ -12,10 +12,12 @@ from dataclasses import dataclass, fields, replace
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_type_hints
 
+from cenote.client.compression import Codec, CodecName
 from cenote.client.keys import KeyEncoder, LongKeys
 from cenote.client.login import check_credentials
+from cenote.client.serdes import NOT_COMPRESSED, Compression, SerdeName, serde_for
 from cenote.client.url import Location, did_you_mean
-from cenote.client.values import Serde, SerdeName, serde_for
+from cenote.client.values import Serde, Serialisation
 from cenote.cluster.router import Hashing, check_hashing
 from cenote.connection import Access, AnyCredentials, ProtocolChoice
 from cenote.errors import ConfigurationError
@@ -49,8 +51,15 @@ class ClientOptions:
             on them, ``"classic"`` does without.
         hashing: Which of several servers has a key: the name of a scheme, or a callable that is
             given the servers and returns a `Router`.
-        serde: ``"json"``, ``"pickle"``, ``"raw"``, or an object with ``dumps`` and ``loads``.
+        serde: ``"json"``, ``"pickle"``, ``"raw"``, the name of another client whose values are read
+            and written, or an object with ``dumps`` and ``loads``.
+        compress: What compresses long values: ``"zlib"``, ``"zstd"``, a `Codec`, or None.
+        compress_min: From how many bytes on a value is compressed.
+        compress_level: The level of ``"zlib"`` or ``"zstd"``; None for its default.
+        max_decompressed: How many bytes a compressed value may become when it is read.
         key_prefix: Put before every key; at most 179 bytes.
+        hash_prefix: Whether the prefix takes part in placing keys under every hashing; otherwise as
+            the client does it that the hashing comes from.
         long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
         on_error: ``"raise"``, or ``"miss"`` to answer an outage as if nothing were stored.
         credentials: The user and password to log in with, or what is asked for them at every
@@ -62,7 +71,12 @@ class ClientOptions:
     protocol: ProtocolChoice = "auto"
     hashing: Hashing = "rendezvous"
     serde: SerdeName | Serde = "json"
+    compress: CodecName | Codec | None = NOT_COMPRESSED.codec
+    compress_min: int = NOT_COMPRESSED.minimum
+    compress_level: int | None = NOT_COMPRESSED.level
+    max_decompressed: int = NOT_COMPRESSED.limit
     key_prefix: str | bytes = ""
+    hash_prefix: bool = False
     long_keys: LongKeys = "raise"
     on_error: OnError = "raise"
     credentials: AnyCredentials | None = None
@@ -76,13 +90,21 @@ class ClientOptions:
         _check_choice("on_error", self.on_error, OnError)
         check_credentials(self.credentials, self.protocol)
         KeyEncoder(self.key_prefix)
-        serde_for(self.serde)
+        _check_bool("hash_prefix", self.hash_prefix)
+        self.serialisation()
         object.__setattr__(self, "pool", replace(self.pool, timeout=self.timeout))
 
     @property
     def access(self) -> Access:
         """What it takes to be let in by the servers."""
         return Access(protocol=self.protocol, credentials=self.credentials)
+
+    def serialisation(self) -> Serialisation:
+        """Return what turns values into bytes and back."""
+        compression = Compression(
+            self.compress, self.compress_min, self.compress_level, self.max_decompressed
+        )
+        return serde_for(self.serde, compression)
 
 
 def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> ClientOptions:
@@ -170,6 +192,11 @@ def _converted(name: str, text: str, kind: type, noun: str) -> Any:
 def _check_timeout(seconds: float) -> None:
     if type(seconds) not in (int, float) or not 0 < seconds < math.inf:
         raise ConfigurationError(f"timeout={seconds!r} is out of range: use seconds above 0")
+
+
+def _check_bool(name: str, value: object) -> None:
+    if type(value) is not bool:
+        raise ConfigurationError(f"{name}={value!r} is not True or False")
 
 
 def _check_choice(name: str, value: str, legal: Any) -> None:

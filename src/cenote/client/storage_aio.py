@@ -240,7 +240,7 @@ class AsyncStorage(AsyncSeveral):
         if not isinstance(value, (str, bytes)):
             raise InvalidArgument(f"{verb} takes str or bytes, not {type(value).__name__}")
         deadline = monotonic() + self._timeout
-        data, flags = self._dumps(value)
+        data, flags = self._serde.plain(value)
         wire = self._wire(key)
         stored = await self._stored_flags(key, wire, deadline)
         if stored is None:

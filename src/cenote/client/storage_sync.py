@@ -237,7 +237,7 @@ class Storage(Several):
         if not isinstance(value, (str, bytes)):
             raise InvalidArgument(f"{verb} takes str or bytes, not {type(value).__name__}")
         deadline = monotonic() + self._timeout
-        data, flags = self._dumps(value)
+        data, flags = self._serde.plain(value)
         wire = self._wire(key)
         stored = self._stored_flags(key, wire, deadline)
         if stored is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cenote.client.administration_sync import Administration
+from cenote.client.compression import Codec, CodecName
 from cenote.client.compute_sync import Computing
 from cenote.client.counting_sync import Counting
 from cenote.client.keys import LongKeys
@@ -22,10 +23,11 @@ from cenote.client.options import (
     with_url_options,
 )
 from cenote.client.retrieval_sync import Retrieval
+from cenote.client.serdes import SerdeName
 from cenote.client.storage_sync import Storage
 from cenote.client.topology_sync import Topology
 from cenote.client.url import DEFAULT_URL, Servers, read_servers
-from cenote.client.values import Serde, SerdeName
+from cenote.client.values import Serde
 from cenote.cluster.router import Hashing
 from cenote.connection import Credentials, ProtocolChoice
 from cenote.pool import Observer, PoolOptions
@@ -66,9 +68,19 @@ class Client(
             ``"emcache"``, ``"uhashring"`` (bmemcached, meta-memcache), ``"dalli"``. Or a callable
             that is given the servers and returns a `Router`. With one server nothing is hashed.
         serde: ``"json"`` stores bytes, str, int and bool natively and dict, list, float and None as
-            JSON; ``"pickle"`` pickles these and anything else; ``"raw"`` takes bytes only; or an
-            object with ``dumps`` and ``loads``.
+            JSON; ``"pickle"`` pickles these and anything else; ``"raw"`` takes bytes only. As other
+            clients do it: ``"pymemcache"``, ``"python-memcached"``, ``"pylibmc"``,
+            ``"bmemcached"``, ``"meta-memcache"``, ``"django"``, all of which unpickle what is
+            stored. Or an object with ``dumps`` and ``loads``.
+        compress: What compresses long values: ``"zlib"``, ``"zstd"``, or a `Codec`. Compressed
+            values are read in any case.
+        compress_min: From how many bytes on a value is compressed.
+        compress_level: The level of ``"zlib"`` (1 to 9) or ``"zstd"`` (up to 22); None for its
+            default.
+        max_decompressed: How many bytes a compressed value may become when it is read.
         key_prefix: Put before every key.
+        hash_prefix: Whether the prefix takes part in placing keys whatever the ``hashing``, as
+            Django's does; otherwise as it does with the client that the ``hashing`` comes from.
         long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
         on_error: ``"raise"``, or ``"miss"`` to answer an outage as if nothing were stored, and
             count it (`client_stats`).
@@ -111,7 +123,12 @@ class Client(
         protocol: ProtocolChoice = DEFAULTS.protocol,
         hashing: Hashing = DEFAULTS.hashing,
         serde: SerdeName | Serde = DEFAULTS.serde,
+        compress: CodecName | Codec | None = DEFAULTS.compress,
+        compress_min: int = DEFAULTS.compress_min,
+        compress_level: int | None = DEFAULTS.compress_level,
+        max_decompressed: int = DEFAULTS.max_decompressed,
         key_prefix: str | bytes = DEFAULTS.key_prefix,
+        hash_prefix: bool = DEFAULTS.hash_prefix,
         long_keys: LongKeys = DEFAULTS.long_keys,
         on_error: OnError = DEFAULTS.on_error,
         username: str | None = None,
@@ -143,7 +160,12 @@ class Client(
             protocol=protocol,
             hashing=hashing,
             serde=serde,
+            compress=compress,
+            compress_min=compress_min,
+            compress_level=compress_level,
+            max_decompressed=max_decompressed,
             key_prefix=key_prefix,
+            hash_prefix=hash_prefix,
             long_keys=long_keys,
             on_error=on_error,
             credentials=chosen(username, password, credentials),

@@ -59,6 +59,7 @@ class AsyncPair:
         self.peer = peer
 
     async def say(self, data: bytes) -> None:
+        await turn()  # what has been asked leaves first
         await asyncio.get_running_loop().sock_sendall(self.peer, data)
 
     async def hear(self, size: int) -> bytes:

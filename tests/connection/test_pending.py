@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import math
 import socket
+from asyncio import futures
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -55,14 +56,16 @@ async def test_it_can_be_awaited_again_and_by_several() -> None:
 
 async def test_it_works_with_gather() -> None:
     async with talking() as (channel, peer):
-        peer.sendall(KEY_A + KEY_B)
         asked = [channel.submit(get(key), soon()) for key in (b"a", b"b")]
+        await asyncio.sleep(0)
+        peer.sendall(KEY_A + KEY_B)
         assert await asyncio.gather(*asked) == [A, B]
 
 
 async def test_it_works_with_wait() -> None:
     async with talking() as (channel, peer):
         first, second = (channel.submit(get(key), soon()) for key in (b"a", b"b"))
+        await asyncio.sleep(0)
         peer.sendall(KEY_A)
         done, waiting = await asyncio.wait(
             [first, second],  # type: ignore[type-var]
@@ -79,8 +82,10 @@ async def test_wait_for_cancels_it_and_the_next_reply_is_the_next_requests() -> 
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(pending, 0.01)
         assert pending.cancelled()
+        pending = channel.submit(get(b"b"), soon())
+        await asyncio.sleep(0)
         peer.sendall(KEY_A + KEY_B)
-        assert await asyncio.wait_for(channel.submit(get(b"b"), soon()), 5) == B
+        assert await asyncio.wait_for(pending, 5) == B
 
 
 async def test_shielded_it_survives_the_cancel_of_its_caller() -> None:
@@ -126,7 +131,7 @@ async def test_before_its_reply_it_has_neither_result_nor_error() -> None:
         pending.result()
     with pytest.raises(asyncio.InvalidStateError):
         pending.exception()
-    assert pending.get_loop() is asyncio.get_running_loop()
+    assert futures._get_loop(pending) is asyncio.get_running_loop()
 
 
 async def test_a_reply_that_comes_too_late_is_not_noted() -> None:
@@ -233,6 +238,7 @@ async def test_a_callers_context_is_his_own() -> None:
     async with talking() as (channel, peer):
         tasks = [asyncio.create_task(ask(channel, key)) for key in (b"a", b"b")]
         await asyncio.sleep(0)
+        await asyncio.sleep(0)
         peer.sendall(KEY_A + KEY_B)
         assert await asyncio.gather(*tasks) == [(A, "a"), (B, "b")]
 
@@ -251,6 +257,7 @@ def test_a_callback_that_raises_is_reported_and_the_others_are_called(
             called = loop.create_future()
             asked[0].add_done_callback(lambda _: 1 // 0)
             asked[1].add_done_callback(called.set_result)
+            await asyncio.sleep(0)
             peer.sendall(KEY_A + KEY_B)
             assert await called is asked[1]
 
@@ -277,7 +284,7 @@ def test_ctrl_c_in_a_callback_leaves_the_other_callers_their_replies() -> None:
         first, second = (channel.submit(get(key), soon()) for key in (b"a", b"b"))
         first.add_done_callback(interrupt)
         second.add_done_callback(lambda done: replies.append(done.result()))
-        far.sendall(KEY_A + KEY_B)
+        await asyncio.sleep(0)
         return channel, far
 
     async def go_on(channel: AsyncChannel) -> None:
@@ -289,6 +296,7 @@ def test_ctrl_c_in_a_callback_leaves_the_other_callers_their_replies() -> None:
 
     try:
         channel, far = loop.run_until_complete(ask())
+        far.sendall(KEY_A + KEY_B)
         with pytest.raises(KeyboardInterrupt):
             loop.run_forever()
         assert replies == []

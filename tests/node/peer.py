@@ -27,7 +27,8 @@ class Link(asyncio.Protocol):
     """One connection, seen from the server.
 
     Attributes:
-        requests: What was asked, in order.
+        requests: What was asked, in order. A get of several keys stands there as several; all but
+            the last lack their end of line.
         answered: How many of these have been replied to.
     """
 
@@ -54,7 +55,7 @@ class Link(asyncio.Protocol):
             self.greet()
         while self._greeted and (request := _first(self._heard)):
             self._heard = self._heard[len(request) :]
-            self.requests.append(request)
+            self.requests += _parts(request)
         if self._peer.eager:
             self.answer()
         if self._peer.chokes_on and self._heard.startswith(self._peer.chokes_on):
@@ -98,7 +99,7 @@ class Peer:
         greets: Whether handshakes are.
         hangs_up: Whether a connection is closed after each answer.
         chokes_on: How a request begins that is not read further; empty: all are.
-        values: What keys hold.
+        values: What keys hold; None: nothing.
     """
 
     def __init__(self, path: str) -> None:
@@ -108,7 +109,7 @@ class Peer:
         self.greets = True
         self.hangs_up = False
         self.chokes_on = b""
-        self.values: dict[bytes, bytes] = {}
+        self.values: dict[bytes, bytes | None] = {}
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -151,7 +152,10 @@ class Peer:
         if verb == b"incr":
             return b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
         value = self.values.get(key, key)
-        return b"VALUE %s 0 %d\r\n%s\r\nEND\r\n" % (key, len(value), value)
+        end = b"END\r\n" if request.endswith(b"\n") else b""
+        if value is None:
+            return end
+        return b"VALUE %s 0 %d\r\n%s\r\n%s" % (key, len(value), value, end)
 
     def asked(self) -> int:
         """How many requests have come, over all connections."""
@@ -169,6 +173,13 @@ def _first(heard: bytes) -> bytes:
     elif line.startswith(b"ms "):
         size += int(line.split()[2]) + 2
     return heard[:size] if len(heard) >= size else b""
+
+
+def _parts(request: bytes) -> list[bytes]:
+    verb, *keys = request.split()
+    if verb != b"get":
+        return [request]
+    return [b"get " + key for key in keys[:-1]] + [b"get %s\r\n" % keys[-1]]
 
 
 @asynccontextmanager

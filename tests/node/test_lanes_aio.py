@@ -43,7 +43,7 @@ async def test_requests_of_one_turn_share_a_connection(tmp_path: Path) -> None:
         replies = await asyncio.gather(*[ask(node, key) for key in keys])
         assert replies == [(key, 0, 0) for key in keys]
         assert len(peer.links) == 1
-        assert node.pool.stats().acquired == 2
+        assert node.pool.stats().acquired == 1  # who was woken asked before it was given back
 
 
 async def test_a_thousand_requests_at_a_cold_start_open_few_connections(tmp_path: Path) -> None:

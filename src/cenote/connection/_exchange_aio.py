@@ -62,7 +62,7 @@ class AsyncChannel(Flow, asyncio.Protocol):
         caller has given up. Posted requests do not count.
         """
         return (
-            len(self._queue) == self._posted
+            self.depth() == self._posted
             and self._parser.usable
             and not self._closed
             and self._forks == inherited_aio.forks
@@ -76,7 +76,7 @@ class AsyncChannel(Flow, asyncio.Protocol):
     @property
     def pending(self) -> int:
         """How many requests have not been answered."""
-        return len(self._queue)
+        return self.depth()
 
     @property
     def writable(self) -> bool:
@@ -220,7 +220,7 @@ class AsyncChannel(Flow, asyncio.Protocol):
 
     def _conclude(self, reply: Reply) -> None:
         """The last reply there is to come has come."""
-        if self._closed and not self._queue:
+        if self._closed and not self.depth():
             self.abort()
         elif not self._parser.usable:
             self._break(failures.out_of_step(reply, posted=True))
@@ -234,14 +234,14 @@ class AsyncChannel(Flow, asyncio.Protocol):
         self._timer, self._strikes_at = None, math.inf
         now = monotonic()
         earliest = math.inf
-        for pending in self._queue:
+        for pending in (*self._queue, *self._turn):
             if pending.posted or pending.state != WAITING:
                 continue
             if pending.deadline <= now:
                 pending.fail(failures.timed_out(self._progress(pending)))
             elif pending.deadline < earliest:
                 earliest = pending.deadline
-        if self.sharer is not None and self._queue:
+        if self.sharer is not None and self.depth():
             earliest = min(earliest, self._look_at_head(now))
         if earliest < math.inf and not self._closed:
             self._set_timer(earliest, now)
@@ -249,7 +249,7 @@ class AsyncChannel(Flow, asyncio.Protocol):
     def _look_at_head(self, now: float) -> float:
         """Judge whether the next reply will ever come; return when to look again."""
         assert self.sharer is not None
-        head = self._queue[0]
+        head = self._head()
         if now < head.deadline:
             return head.deadline
         given_up_at = head.deadline + max(GRACE, head.deadline - head.began)
@@ -264,9 +264,13 @@ class AsyncChannel(Flow, asyncio.Protocol):
     def _progress(self, pending: Pending) -> failures.Progress:
         verb, size = pending.request.verb, len(pending.request.payload)
         sent = max(0, size - self._held_back())
-        received = self._received if pending is self._queue[0] else 0
+        received = self._received if pending is self._head() else 0
         seconds = monotonic() - pending.began
         return failures.Progress(self.address, verb, size, sent, received, seconds)
+
+    def _head(self) -> Pending:
+        """Return whose reply is next."""
+        return self._queue[0] if self._queue else self._turn[0]
 
     def _held_back(self) -> int:
         buffered = self._transport.get_write_buffer_size() if self._transport is not None else 0
@@ -285,15 +289,17 @@ class AsyncChannel(Flow, asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._strikes_at = None, math.inf
-        lost, replied = list(self._queue), self._parser.started
-        failed = [self._ending(each, cause, replied and not n) for n, each in enumerate(lost)]
+        lost = [*self._queue, *self._turn]
+        replied = lost[0].followers if lost and self._parser.started else -1  # the last of those
+        failed = [self._ending(each, cause, n <= replied) for n, each in enumerate(lost)]
         self._queue.clear()
-        self._outbox.clear()
+        self._turn.clear()
         self._posted = self._unsent = 0
         sharer, self.sharer = self.sharer, None
         if sharer is not None:
             sharer.ended(cause if isinstance(cause, CenoteError) else ConnectionLost(self._cause))
         for pending, error in zip(lost, failed, strict=True):
+            pending.followers = 0
             waited_for = pending.state == WAITING and not pending.posted
             if waited_for and (sharer is None or not sharer.rescue(pending, error)):
                 pending.fail(error)

@@ -13,7 +13,7 @@ cdef enum:
 
 cdef class Pending:
     cdef public bint _asyncio_future_blocking
-    cdef object loop
+    cdef readonly object _loop        # as asyncio asks for it
     cdef object callback
     cdef object context
     cdef list others                 # of (callback, context), beside the first
@@ -21,6 +21,7 @@ cdef class Pending:
     cdef public Request request
     cdef public double began
     cdef public double deadline
+    cdef public Py_ssize_t followers
     cdef public bint posted
     cdef public bint again
     cdef public int state

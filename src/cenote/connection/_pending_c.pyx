@@ -1,9 +1,15 @@
 # cython: language_level=3, freethreading_compatible=True, auto_pickle=False, binding=False
 """A request under way, compiled: the twin of `pending_aio`, name for name.
 
-Strategy: it is written by hand for one slot that Cython does not offer, `am_send`: through it an
-`await` takes the reply as a plain return value. Without it each reply would travel as the value of
-a `StopIteration`, made, given a traceback, and taken apart again.
+Strategy: it is written by hand for two things.
+
+* A slot that Cython does not offer, `am_send`: through it an `await` takes the reply as a plain
+  return value. Without it each reply would travel as the value of a `StopIteration`, made, given a
+  traceback, and taken apart again.
+* A task that is woken asks the future that it is given for its result, and drops that: only the
+  `await` inside wants it. Of one of asyncio's own futures it asks that in C, of any other by a
+  method's name. So a task is given `OVER`, a future that ended well. What was thrown into the task
+  before, a failure or a cancel, now is raised by the `await`.
 """
 
 cimport cython
@@ -17,6 +23,17 @@ from cenote.errors import CenoteError
 
 cdef extern from *:
     """
+    /* The function that wakes an asyncio task is its bound method of this name. */
+    static int cenote_wakes_task(PyObject *function) {
+        static PyMethodDef *known = NULL;
+        PyMethodDef *method;
+        if (!PyCFunction_CheckExact(function)) return 0;
+        method = ((PyCFunctionObject *)function)->m_ml;
+        if (method == known) return 1;
+        if (method->ml_flags != METH_O || strcmp(method->ml_name, "task_wakeup") != 0) return 0;
+        known = method;
+        return 1;
+    }
     #define CENOTE_SET_AM_SEND(type, function) \\
         (((PyTypeObject *)(type))->tp_as_async->am_send = (sendfunc)(function))
     """
@@ -26,9 +43,25 @@ cdef extern from *:
         PYGEN_NEXT
 
     void CENOTE_SET_AM_SEND(object type, void *function)
+    bint cenote_wakes_task(object function)
+
+cdef extern from "Python.h":
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
 
 cdef object CancelledError = asyncio.CancelledError
 cdef object InvalidStateError = asyncio.InvalidStateError
+
+
+class NoLoop:
+    """What a future needs of its loop to be over."""
+
+    def get_debug(self):
+        return False
+
+
+cdef object OVER = asyncio.Future(loop=NoLoop())
+OVER.set_result(None)
 
 
 @cython.final
@@ -37,7 +70,7 @@ cdef class Pending:
     """A request under way, and what its caller awaits: a future of its reply. See the pure twin."""
 
     def __init__(self, loop, Request request not None, double began, double deadline):
-        self.loop = loop
+        self._loop = loop
         self.request = request
         self.began = began
         self.deadline = deadline
@@ -53,7 +86,7 @@ cdef class Pending:
     cpdef fail(self, error):
         """Note an error and have whoever awaits it called soon."""
         if self.settle(error):
-            self.loop.call_soon(wake, [self])
+            self._loop.call_soon(wake, [self])
 
     # As a future has them.
 
@@ -116,19 +149,15 @@ cdef class Pending:
         self.state = CANCELLED
         self.value = msg
         if self.callback is not None:
-            self.loop.call_soon(wake, [self])
+            self._loop.call_soon(wake, [self])
         return True
-
-    def get_loop(self):
-        """Return the loop it belongs to."""
-        return self.loop
 
     def add_done_callback(self, fn, *, context=None):
         """Have `fn` called with this once it is over, soon."""
         if context is None:
             context = copy_context()
         if self.state != WAITING:
-            self.loop.call_soon(fn, self, context=context)
+            self._loop.call_soon(fn, self, context=context)
         elif self.callback is None:
             self.callback = fn
             self.context = context
@@ -154,8 +183,12 @@ cdef class Pending:
             return 0
         self.callback = self.context = self.others = None
         for fn, within in others or ():
-            self.loop.call_soon(fn, self, context=within)
-        context.run(callback, self)
+            self._loop.call_soon(fn, self, context=within)
+        PyContext_Enter(context)
+        try:
+            callback(OVER if cenote_wakes_task(callback) else self)
+        finally:
+            PyContext_Exit(context)
         return 0
 
 
@@ -186,10 +219,10 @@ def wake(list settled not None):
         try:
             pending.call()
         except Exception as error:
-            pending.loop.call_exception_handler(
+            pending._loop.call_exception_handler(
                 {"message": f"a callback of {pending!r} failed", "exception": error}
             )
         except BaseException:
             settled.reverse()
-            pending.loop.call_soon(wake, settled)
+            pending._loop.call_soon(wake, settled)
             raise

@@ -39,6 +39,7 @@ class Pending:
         request: The request.
         began: When it was made.
         deadline: When its caller gives up.
+        followers: How many of those queued behind it share its reply.
         posted: Nobody waits for it.
         again: It has been sent a second time.
         state: WAITING, ANSWERED, FAILED or CANCELLED.
@@ -46,7 +47,7 @@ class Pending:
 
     __slots__ = (
         "_asyncio_future_blocking", "_callback", "_context", "_loop", "_others", "_value", "again",
-        "began", "deadline", "posted", "request", "state",
+        "began", "deadline", "followers", "posted", "request", "state",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +62,7 @@ class Pending:
         self.request = request
         self.began = began
         self.deadline = deadline
+        self.followers = 0
         self.posted = False
         self.again = False
         self.state = WAITING
@@ -143,10 +145,6 @@ class Pending:
             _wake_soon(self)
         return True
 
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop it belongs to."""
-        return self._loop
-
     def add_done_callback(
         self, fn: Callback, *, context: contextvars.Context | None = None
     ) -> None:
@@ -190,8 +188,13 @@ class Pending:
             del self, callback  # an error has a traceback, which has this frame
 
 
+def _loop_of(pending: Pending) -> asyncio.AbstractEventLoop:
+    """Return the loop it belongs to; the attribute is named as asyncio asks for it."""
+    return pending._loop  # noqa: SLF001
+
+
 def _wake_soon(pending: Pending) -> None:
-    pending.get_loop().call_soon(wake, [pending])
+    _loop_of(pending).call_soon(wake, [pending])
 
 
 def wake(settled: list[Pending]) -> None:
@@ -202,12 +205,12 @@ def wake(settled: list[Pending]) -> None:
         try:
             pending.call()
         except Exception as error:  # noqa: BLE001 - passed on to who is there for it
-            pending.get_loop().call_exception_handler(
+            _loop_of(pending).call_exception_handler(
                 {"message": f"a callback of {pending!r} failed", "exception": error}
             )
         except BaseException:
             settled.reverse()
-            pending.get_loop().call_soon(wake, settled)
+            _loop_of(pending).call_soon(wake, settled)
             raise
         finally:
             del pending

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from cenote.errors import CenoteError
-    from cenote.protocol import Request
 
 
 class Sharer(Protocol):
@@ -27,8 +26,8 @@ class Sharer(Protocol):
     def overdue(self) -> None:
         """The reply that is next has not come within its caller's deadline."""
 
-    def long_reply(self, request: Request) -> None:
-        """The reply to this request is long."""
+    def long_reply(self, key: bytes | None) -> None:
+        """The reply about this key is long; None: about no single key."""
 
     def ended(self, error: CenoteError) -> None:
         """The connection has ended; called once, before any ``rescue``."""

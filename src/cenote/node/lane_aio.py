@@ -97,10 +97,10 @@ class Lane:
         else:
             self.lanes.retire(self)
 
-    def long_reply(self, request: Request) -> None:
+    def long_reply(self, key: bytes | None) -> None:
         """Remember the key: its next value will be long, too."""
-        if request.key is not None:
-            self.lanes.note_long(request.key)
+        if key is not None:
+            self.lanes.note_long(key)
 
     def ended(self, error: CenoteError) -> None:
         """The connection has ended."""

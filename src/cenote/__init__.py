@@ -54,6 +54,8 @@ from cenote.pool import (
     PoolStats,
 )
 from cenote.pool.aio import AsyncPool
+from cenote.pool.keyed_aio import AsyncKeyedPool
+from cenote.pool.keyed_sync import KeyedPool
 from cenote.pool.sync import Pool
 from cenote.pool.thread_mapped_sync import ThreadMappedPool
 from cenote.protocol import IMPLEMENTATION as implementation  # noqa: N811 - a plain name for users
@@ -63,6 +65,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncClient",
     "AsyncConnector",
+    "AsyncKeyedPool",
     "AsyncPool",
     "AuthenticationFailed",
     "CenoteError",
@@ -82,6 +85,7 @@ __all__ = [
     "InvalidKey",
     "Item",
     "Key",
+    "KeyedPool",
     "LeaseError",
     "LocalServerError",
     "NoNodesAvailable",

@@ -418,7 +418,8 @@ def test_the_timeout_says_what_happened_the_state_and_what_to_change() -> None:
     assert pool.timed_out(waiter) is None
     error = pool.core.timeout_error(waiter, pool.now)
     assert str(error) == (
-        "no connection within 1.0 s: 2/2 in use, 1 waiting, longest held 4.2 s by '?'; "
+        "no connection within 1.0 s: 2/2 in use, 1 waiting, longest held 4.2 s by '?', "
+        "1.0 s by '?'; "
         "raise max_size or shorten the hold"
     )
     assert isinstance(error, PoolTimeout)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from cenote.pool.aio import AsyncPool
 from cenote.pool.connector import AsyncConnector, Connector, Verdict
+from cenote.pool.keyed_aio import AsyncKeyedPool
+from cenote.pool.keyed_sync import KeyedPool
 from cenote.pool.observer import Observer
 from cenote.pool.options import PoolOptions
 from cenote.pool.stats import CloseReport, Holder, PoolStats
@@ -17,10 +19,12 @@ from cenote.pool.thread_mapped_sync import ThreadMappedPool
 
 __all__ = [
     "AsyncConnector",
+    "AsyncKeyedPool",
     "AsyncPool",
     "CloseReport",
     "Connector",
     "Holder",
+    "KeyedPool",
     "Observer",
     "Pool",
     "PoolOptions",

@@ -42,3 +42,12 @@ cdef class AsyncLease(Root):
     cdef object _timeout
 
     cdef _bind(self, AsyncFront front, timeout)
+
+
+cdef class AsyncKeyedFront(Root):
+    cdef object __weakref__
+    cdef public dict fronts
+    cdef public dict lent
+
+    @cython.locals(front=AsyncFront, lease=AsyncLease)
+    cpdef AsyncLease connection(self, key, timeout=*)

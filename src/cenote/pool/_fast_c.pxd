@@ -45,6 +45,7 @@ cdef class IdleStack(Root):
     cdef public object lost
     cdef public object mourned
     cdef public dict lent
+    cdef public object key
     cdef public object who
     cdef public object is_clean
     cdef public bint sites

@@ -34,3 +34,14 @@ cdef class Lease(Root):
     cdef object _timeout
 
     cdef _bind(self, Front front, timeout)
+
+
+cdef class KeyedFront(Root):
+    cdef object __weakref__
+    cdef public dict fronts
+    cdef public dict lent
+
+    @cython.locals(front=Front, lease=Lease)
+    cpdef Lease connection(self, key, timeout=*)
+    @cython.locals(front=Front)
+    cpdef acquire(self, key, timeout=*)

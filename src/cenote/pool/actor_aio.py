@@ -44,12 +44,16 @@ class Actor(Generic[T]):
         core: Decides.
         hooks: The connector's callbacks.
         clock: Monotonic seconds.
+
+    Attributes:
+        afterwards: Called after each act, if there is somebody else to look after.
     """
 
     def __init__(self, core: PoolCore[T], hooks: AsyncHooks[T], clock: Callable[[], float]) -> None:
         self._core = core
         self._hooks = hooks
         self._clock = clock
+        self.afterwards: Callable[[], object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._acting = False
         self._ending = False
@@ -85,6 +89,8 @@ class Actor(Generic[T]):
             self._acting = False
         self._arm()
         self._notify()
+        if self.afterwards is not None:
+            self.afterwards()
 
     async def until(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until ``reached()``, asked after each act; False: not within ``timeout`` seconds."""

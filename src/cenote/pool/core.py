@@ -49,11 +49,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from cenote.errors import LeaseError, PoolError
 from cenote.pool import refusals, reports
 from cenote.pool.actions import Close, Connect
+from cenote.pool.budget import Budget
 from cenote.pool.fast import (
     CLOSED,
     FOREIGN,
@@ -65,8 +66,10 @@ from cenote.pool.fast_path import Entry
 from cenote.pool.leasing import Leasing
 from cenote.pool.observer import Observer
 from cenote.pool.options import PoolOptions, check_sizes
+from cenote.pool.roster import Roster
 from cenote.pool.state import Describe, anonymous
 from cenote.pool.stats import Holder, PoolStats, Reason
+from cenote.pool.tallies import Tallies
 from cenote.pool.upkeep import Upkeep
 from cenote.pool.waiters import Ticket
 
@@ -85,6 +88,8 @@ class PoolCore(Leasing[T]):
         is_clean: Asked by ``give``, without lock, whether a resource may be reused as it is.
         checks, resets, pings: Which of these hooks exist.
         observer: Who listens; ``None``: nobody, at no cost.
+        budget: Slots that it shares with other cores, all under one lock; ``None``: its own alone.
+        key: What it is known by there.
 
     Attributes:
         stack: The idle entries and the lock-free path.
@@ -111,10 +116,12 @@ class PoolCore(Leasing[T]):
         resets: bool = False,
         pings: bool = False,
         observer: Observer | None = None,
+        budget: Budget[Any] | None = None,
+        key: Any = None,
     ) -> None:
         super().__init__(
             name, options, rng=rng, who=who, describe=describe, is_clean=is_clean, checks=checks,
-            resets=resets, observer=observer,
+            resets=resets, observer=observer, budget=budget, key=key,
         )  # fmt: skip
         self.upkeep: Upkeep[T] = Upkeep(self, rng, pings)
 
@@ -168,7 +175,7 @@ class PoolCore(Leasing[T]):
     def grow(self, now: float) -> bool:
         """Open one more connection, if the pool may and none is being opened; True: one is."""
         self.settle(now)
-        if not self.connecting and self._may_connect(now):
+        if not self.connecting and self._may_connect(now) and self._claims_slot(now):
             self.connect(now)
         return self.connecting > 0
 
@@ -260,6 +267,12 @@ class PoolCore(Leasing[T]):
                 inherited.append(resource)
             entry.state = FOREIGN
         return inherited
+
+    def forget(self) -> PoolStats:
+        """Begin counting anew, while nothing is held; returns what was counted so far."""
+        past = reports.snapshot(self)
+        self.tallies, self.roster = Tallies(self.options.histograms), Roster()
+        return past
 
     def snapshot(self, now: float) -> PoolStats:
         """Describe the pool at this instant."""

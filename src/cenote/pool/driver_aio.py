@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 
 from cenote.errors import WrongLoop
 from cenote.pool.actor_aio import Actor
+from cenote.pool.budget import Budget
 from cenote.pool.checkout_aio import Checkout
 from cenote.pool.connector import AsyncHooks, judge
 from cenote.pool.core import PoolCore
@@ -52,6 +53,9 @@ class AsyncDriver(AsyncFront[T]):
         observer: Observer | None,
         clock: Callable[[], float],
         rng: Random,
+        *,
+        budget: Budget[Any] | None = None,
+        key: Any = None,
     ) -> None:
         self._core: PoolCore[T] = PoolCore(
             name,
@@ -63,6 +67,8 @@ class AsyncDriver(AsyncFront[T]):
             resets=found.reset is not None,
             pings=found.ping is not None,
             observer=observer,
+            budget=budget,
+            key=key,
         )
         self._core.eager = True
         super().__init__(self._core.stack, clock)
@@ -169,16 +175,25 @@ class AsyncDriver(AsyncFront[T]):
     def _renew(self) -> None:
         """In a forked child: begin anew, let go of what was inherited."""
         core, phase = self._core, self._core.phase
-        inherited = core.disown()
-        core.stack.idle.clear()
-        core.stack.barrier = ALWAYS
-        core.phase = "closed"  # for whoever still waits in a parent's frame
-        _INHERITED.extend(inherited)
+        inherited = self._disown()
         AsyncDriver.__init__(
             self, core.name, core.options, self._hooks, core.observer, self.clock, core.rng
         )
         if phase == "closed":
             self._core.close(self.clock())
+        self._let_go(inherited)
+
+    def _disown(self) -> list[T]:
+        """In a forked child: make what was inherited foreign, and return it."""
+        core = self._core
+        inherited = core.disown()
+        core.stack.idle.clear()
+        core.stack.barrier = ALWAYS
+        core.phase = "closed"  # for whoever still waits in a parent's frame
+        return inherited
+
+    def _let_go(self, inherited: list[T]) -> None:
+        _INHERITED.extend(inherited)
         for resource in inherited:
             self._actor.abort(resource)
 

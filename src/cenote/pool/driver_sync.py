@@ -26,10 +26,11 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 from types import EllipsisType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cenote.errors import ConnectFailed, LeaseError, PoolSaturated
 from cenote.pool.actions import Close, Connect, Ping, Tell, Warn
+from cenote.pool.budget import Budget
 from cenote.pool.connector import Hooks, Verdict, judge
 from cenote.pool.core import PoolCore
 from cenote.pool.crew_sync import Crew, Work
@@ -63,11 +64,15 @@ class Driver(Front[T]):
         observer: Observer | None,
         clock: Callable[[], float],
         rng: Random,
+        *,
+        lock: threading.Lock | None = None,
+        budget: Budget[Any] | None = None,
+        key: Any = None,
     ) -> None:
         self._name = name
         self._options = options
         self._hooks = found
-        self._lock = threading.Lock()
+        self._lock = threading.Lock() if lock is None else lock
         self._core: PoolCore[T] = PoolCore(
             name,
             options,
@@ -79,6 +84,8 @@ class Driver(Front[T]):
             resets=found.reset is not None,
             pings=found.ping is not None,
             observer=observer,
+            budget=budget,
+            key=key,
         )
         self._core.heartbeat = _HEARTBEAT
         self._core.stack.poke = KEEPER.poke

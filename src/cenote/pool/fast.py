@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from types import GenericAlias
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cenote.pool import instruments
 from cenote.pool.loans import LoanRef, loan_ref
@@ -140,12 +140,14 @@ class IdleStack(Root, Generic[T]):
         sites: New entries note where they are borrowed.
         timed: New entries note how long they are held.
         watched: ``begun`` is to be called when a lease begins.
+        lent: Entries by the identity of the resource lent; of several stacks, where they share it.
+        key: What the stack's pool is known by in a keyed pool.
     """
 
     __slots__ = (
         "__weakref__", "_acquired", "_name", "_pop", "_push", "_released", "alert", "barrier",
-        "check_after", "fifo", "generation", "idle", "is_clean", "lent", "lost", "low", "max_uses",
-        "mourned", "poke", "sites", "timed", "watched", "who",
+        "check_after", "fifo", "generation", "idle", "is_clean", "key", "lent", "lost", "low",
+        "max_uses", "mourned", "poke", "sites", "timed", "watched", "who",
     )  # fmt: skip
 
     def __init__(
@@ -161,6 +163,7 @@ class IdleStack(Root, Generic[T]):
         self.lost: deque[Entry[T]] = deque()
         self.mourned: deque[LoanRef[T]] = deque()
         self.lent: dict[int, Entry[T]] = {}
+        self.key: Any = None
         self.barrier = ALWAYS
         self.alert = ALWAYS
         self.generation = 0

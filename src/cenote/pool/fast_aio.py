@@ -14,13 +14,14 @@ The same file is compiled, unchanged, as ``cenote.pool._fast_aio_c`` (types in `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable, Mapping
 from types import EllipsisType, GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cenote.errors import LeaseError
 from cenote.pool import instruments
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ else:
         __slots__ = ()
         __class_getitem__ = classmethod(GenericAlias)
 
-    Generic = {T: _Subscriptable}
+    Generic = {T: _Subscriptable, (K, T): _Subscriptable}
 
 # What ``IdleStack.give`` answers, beside "done".
 SETTLE = 1
@@ -213,3 +214,67 @@ class AsyncLease(Root, Generic[T]):
         self._entry = None
         self._front._give(entry, error)
         return DONE
+
+
+class AsyncKeyedFront(Root, Generic[K, T]):
+    """The fast half of a keyed asyncio pool's face; ``AsyncKeyedPool`` adds the slow half.
+
+    Attributes:
+        fronts: The front of each key that has a pool at present; replaced in a forked child.
+        lent: The entries that were lent bare, whichever key's.
+    """
+
+    __slots__ = ("__weakref__", "fronts", "lent")
+
+    def __init__(
+        self, fronts: Mapping[K, AsyncFront[T]], lent: dict[int, fast_path.Entry[T]]
+    ) -> None:
+        self.fronts = fronts
+        self.lent = lent
+
+    def connection(self, key: K, timeout: float | EllipsisType | None = ...) -> AsyncLease[T]:
+        """Lease a connection to ``key`` for an ``async with`` block; see ``AsyncPool.connection``.
+
+        Args:
+            key: What to connect to; ``connector_for_key`` says how.
+            timeout: Seconds for queueing, connecting and checking together; ``None``: no limit; 0:
+                do not wait; by default the pool's ``timeout``.
+
+        Raises:
+            PoolClosed: The pool has been closed.
+            PoolTimeout, PoolSaturated, PoolClosed, ConnectFailed, WrongLoop: On entering the block.
+        """
+        front = self.fronts.get(key)
+        if front is None:
+            front = self.front(key)
+        lease: AsyncLease[T] = AsyncLease.__new__(AsyncLease)
+        lease._bind(front, timeout)
+        return lease
+
+    async def acquire(self, key: K, timeout: float | EllipsisType | None = ...) -> T:
+        """Lease a connection to ``key``, to be given back by ``release``; see ``AsyncPool``."""
+        return await (self.fronts.get(key) or self.front(key)).acquire(timeout)
+
+    def release(self, conn: T) -> None:
+        """Give back a connection from ``acquire``, whichever key's. A plain function.
+
+        Raises:
+            LeaseError: It is not out on lease from this pool; nothing changes.
+        """
+        self.front_of(conn).release(conn)
+
+    def front_of(self, conn: T) -> AsyncFront[T]:
+        """Find the front that lent a connection.
+
+        Raises:
+            LeaseError: It is not out on lease from this pool.
+        """
+        entry = self.lent.get(id(conn))
+        front = None if entry is None else self.fronts.get(entry.stack.key)
+        if front is None:
+            raise LeaseError(f"{conn!r} is not on lease from this pool: released twice, or foreign")
+        return front
+
+    def front(self, key: K) -> AsyncFront[T]:
+        """Find or make the front of a key, the slow way."""
+        raise NotImplementedError

@@ -9,13 +9,14 @@ The same file is compiled, unchanged, as ``cenote.pool._fast_sync_c`` (types in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from types import EllipsisType, GenericAlias, TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from cenote.errors import LeaseError
 from cenote.pool import instruments
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ else:
         __slots__ = ()
         __class_getitem__ = classmethod(GenericAlias)
 
-    Generic = {T: _Subscriptable}
+    Generic = {T: _Subscriptable, (K, T): _Subscriptable}
 
 # What ``IdleStack.give`` answers.
 DONE = 0
@@ -179,3 +180,70 @@ class Lease(Root, Generic[T]):
         answer = front.stack.give(entry, front.instruments.now())
         if answer != DONE:
             front.conclude(entry, answer)
+
+
+class KeyedFront(Root, Generic[K, T]):
+    """The fast half of a keyed thread pool's public face; ``KeyedPool`` adds the slow half.
+
+    Attributes:
+        fronts: The front of each key that has a pool at present; replaced in a forked child.
+        lent: The entries that were lent bare, whichever key's.
+    """
+
+    __slots__ = ("__weakref__", "fronts", "lent")
+
+    def __init__(self, fronts: Mapping[K, Front[T]], lent: dict[int, fast_path.Entry[T]]) -> None:
+        self.fronts = fronts
+        self.lent = lent
+
+    def connection(self, key: K, timeout: float | EllipsisType | None = ...) -> Lease[T]:
+        """Lease a connection to ``key`` for a ``with`` block; see ``Pool.connection``.
+
+        Args:
+            key: What to connect to; ``connector_for_key`` says how.
+            timeout: Seconds for queueing, connecting and checking together; ``None``: no limit; 0:
+                do not wait; by default the pool's ``timeout``.
+
+        Raises:
+            PoolClosed: The pool has been closed.
+            PoolTimeout, PoolSaturated, PoolClosed, ConnectFailed: On entering the block.
+        """
+        front = self.fronts.get(key)
+        if front is None:
+            front = self.front(key)
+        lease: Lease[T] = Lease.__new__(Lease)
+        lease._bind(front, timeout)
+        return lease
+
+    def acquire(self, key: K, timeout: float | EllipsisType | None = ...) -> T:
+        """Lease a connection to ``key``, to be given back by ``release``; see ``Pool.acquire``."""
+        front = self.fronts.get(key)
+        if front is None:
+            front = self.front(key)
+        return front.acquire(timeout)
+
+    def release(self, conn: T) -> None:
+        """Give back a connection from ``acquire``, whichever key's. Never blocks.
+
+        Raises:
+            LeaseError: It is not out on lease from this pool; nothing changes.
+        """
+        self.front_of(conn).release(conn)
+
+    def front_of(self, conn: T) -> Front[T]:
+        """Find the front that lent a connection.
+
+        Raises:
+            LeaseError: It is not out on lease from this pool.
+        """
+        entry = self.lent.get(id(conn))
+        front = None if entry is None else self.fronts.get(entry.stack.key)
+        if front is None:
+            raise LeaseError(
+                f"{conn!r} is not out on lease from this pool: released twice, or foreign"
+            )
+        return front
+
+    def front(self, key: K) -> Front[T]:
+        """Find or make the front of a key, the slow way."""
+        raise NotImplementedError

@@ -163,6 +163,8 @@ class Leasing(Settlement[T]):
                 raise refusals.closed(self, ticket, now)
         elif self.phase == "opening":
             self.phase = "ready"
+        if self.budget is not None:
+            self.budget.admit(self, now)
         if newcomer:
             self.waiters.number(ticket)
 

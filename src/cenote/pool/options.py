@@ -124,6 +124,28 @@ def check_sizes(min_size: int, max_size: int) -> None:
         raise ConfigurationError(_refusal("min_size", min_size, f"0 .. max_size ({max_size})"))
 
 
+def check_shares(max_total: int, turn_after: float) -> None:
+    """Refuse what the keys of a keyed pool can not share.
+
+    Raises:
+        ConfigurationError: An option is out of range.
+    """
+    _count("max_total", max_total, 1)
+    _seconds("turn_after", turn_after)
+
+
+def per_key(max_per_key: int | None) -> int:
+    """Return the most connections that one key may have; ``None``: as many as there are.
+
+    Raises:
+        ConfigurationError: It is out of range.
+    """
+    if max_per_key is None:
+        return NO_LIMIT
+    _count("max_per_key", max_per_key, 1)
+    return max_per_key
+
+
 def _refusal(name: str, value: object, legal: str) -> str:
     return f"{name}={value!r} is out of range: use {legal}"
 

@@ -7,7 +7,6 @@ the cause.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
 from typing import TypeVar
 
@@ -25,17 +24,20 @@ from cenote.pool.fast_path import Entry
 from cenote.pool.options import NO_LIMIT
 from cenote.pool.reports import holders, seconds, snapshot
 from cenote.pool.state import PoolState
-from cenote.pool.stats import Holder, PoolStats
+from cenote.pool.stats import PoolStats
 from cenote.pool.waiters import Ticket
 
 T = TypeVar("T")
+
+_NAMED = 3  # holders that an error names
 
 
 def timeout(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolTimeout:
     """Build the error of a caller whose deadline has passed."""
     stats, waited, cause = snapshot(state), now - ticket.since, state.backoff.error
-    text = f"no connection within {seconds(waited)}: {_situation(stats, holders(state, now))}; "
-    error = PoolTimeout(text + _advice(stats, cause), pool=state.name, waited=waited, stats=stats)
+    text = f"no connection within {seconds(waited)}: {_circumstances(state, stats, now)}; "
+    advice = _advice(state, stats, cause)
+    error = PoolTimeout(text + advice, pool=state.name, waited=waited, stats=stats)
     error.__cause__ = cause
     return error
 
@@ -44,7 +46,7 @@ def saturated(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolSaturat
     """Build the error of a caller who may not even wait."""
     stats, waited = snapshot(state), now - ticket.since
     text = (
-        f"too many callers wait for a connection: {_situation(stats, holders(state, now))}; "
+        f"too many callers wait for a connection: {_circumstances(state, stats, now)}; "
         "raise max_size or max_waiting, or shorten the hold"
     )
     error = PoolSaturated(text, pool=state.name, waited=waited, stats=stats)
@@ -88,7 +90,8 @@ def cold(state: PoolState[T]) -> PoolError:
     if isinstance(cause, ConnectRejected):
         return _rejected(state, cause, 0.0)
     text = f"{state.roster.active} of min_size={state.min_size} connections are open; "
-    error = PoolTimeout(text + _advice(stats, cause), pool=state.name, stats=stats)
+    text += _advice(state, stats, cause)
+    error = PoolTimeout(text, pool=state.name, stats=stats)
     error.__cause__ = cause
     return error
 
@@ -102,15 +105,38 @@ def not_leased(state: PoolState[T], entry: Entry[T]) -> LeaseError:
     return LeaseError(text, pool=state.name)
 
 
-def _advice(stats: PoolStats, cause: BaseException | None) -> str:
+def _advice(state: PoolState[T], stats: PoolStats, cause: BaseException | None) -> str:
     if cause is not None:
         return f"connecting fails with {_name(cause)}: check that the server can be reached"
+    if _is_crowded_out(state):
+        return "raise max_total or shorten the hold"
     if stats.used < stats.max_size:
         return "raise the timeout, or find out why connecting takes so long"
     return "raise max_size or shorten the hold"
 
 
-def _situation(stats: PoolStats, holding: Sequence[Holder]) -> str:
+def _is_crowded_out(state: PoolState[T]) -> bool:
+    """Say whether others hold the slots that the pool would open connections with."""
+    budget = state.budget
+    return budget is not None and state.size < state.max_size and budget.held >= budget.limit
+
+
+def _circumstances(state: PoolState[T], stats: PoolStats, now: float) -> str:
+    """Say what the pool's slots are doing, and who holds the oldest leases."""
+    limit = "" if stats.max_size >= NO_LIMIT else f"/{stats.max_size}"
+    parts = [f"{stats.used}{limit} in use", *_counts(stats)]
+    concerned = [state]
+    if state.budget is not None and _is_crowded_out(state):
+        parts.append(f"{state.budget.held}/{state.budget.limit} slots of all keys taken")
+        concerned = list(state.budget.members)
+    holding = [holder for each in concerned for holder in holders(each, now)]
+    oldest = sorted(holding, key=lambda holder: -holder.seconds)[:_NAMED]
+    if oldest:
+        parts.append("longest held " + ", ".join(map(str, oldest)))
+    return ", ".join(parts)
+
+
+def _counts(stats: PoolStats) -> list[str]:
     counts = (
         (stats.idle, "idle"),
         (stats.connecting, "connecting"),
@@ -118,12 +144,7 @@ def _situation(stats: PoolStats, holding: Sequence[Holder]) -> str:
         (stats.closing, "closing"),
         (stats.waiting, "waiting"),
     )
-    limit = "" if stats.max_size >= NO_LIMIT else f"/{stats.max_size}"
-    parts = [f"{stats.used}{limit} in use"]
-    parts += [f"{count} {what}" for count, what in counts if count]
-    if holding:
-        parts.append(f"longest held {holding[0]}")
-    return ", ".join(parts)
+    return [f"{count} {what}" for count, what in counts if count]
 
 
 def _name(error: BaseException) -> str:

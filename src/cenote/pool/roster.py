@@ -24,6 +24,7 @@ class Roster(Generic[T]):
     """The living entries by serial number, and sums over the departed.
 
     Attributes:
+        living: Weak references to them.
         closing: Serials of entries whose close has not returned; they are still in the roster.
         created, detached, lost: Totals; ``lost`` counts lost leases.
         closed: Departures by reason.
@@ -32,17 +33,17 @@ class Roster(Generic[T]):
     __slots__ = (
         "_departed_times",
         "_departed_uses",
-        "_refs",
         "_serials",
         "closed",
         "closing",
         "created",
         "detached",
+        "living",
         "lost",
     )
 
     def __init__(self) -> None:
-        self._refs: dict[int, weakref.ref[Entry[T]]] = {}
+        self.living: dict[int, weakref.ref[Entry[T]]] = {}
         self._serials = count(1)
         self._departed_uses = 0
         self._departed_times = NOTHING
@@ -53,10 +54,10 @@ class Roster(Generic[T]):
         self.closed: dict[Reason, int] = dict.fromkeys(REASONS, 0)
 
     def __len__(self) -> int:
-        return len(self._refs)
+        return len(self.living)
 
     def __iter__(self) -> Iterator[Entry[T]]:
-        for ref in list(self._refs.values()):
+        for ref in list(self.living.values()):
             entry = ref()
             if entry is not None:
                 yield entry
@@ -64,7 +65,7 @@ class Roster(Generic[T]):
     @property
     def active(self) -> int:
         """Entries that are not on their way out."""
-        return len(self._refs) - len(self.closing)
+        return len(self.living) - len(self.closing)
 
     def next_serial(self) -> int:
         """Number the next entry."""
@@ -72,23 +73,23 @@ class Roster(Generic[T]):
 
     def get(self, serial: int) -> Entry[T] | None:
         """Return a living entry, if it is one."""
-        ref = self._refs.get(serial)
+        ref = self.living.get(serial)
         return None if ref is None else ref()
 
     def add(self, entry: Entry[T]) -> None:
         """Enter a new connection."""
-        self._refs[entry.serial] = weakref.ref(entry)
+        self.living[entry.serial] = weakref.ref(entry)
         self.created += 1
 
     def revive(self, entry: Entry[T]) -> None:
         """Keep an entry that its finalizer saved: the collector clears weak references first."""
-        if entry.serial in self._refs:
-            self._refs[entry.serial] = weakref.ref(entry)
+        if entry.serial in self.living:
+            self.living[entry.serial] = weakref.ref(entry)
 
     def depart(self, entry: Entry[T], reason: Reason | None) -> None:
         """Strike an entry; ``None``: it was detached."""
         self.closing.discard(entry.serial)
-        if self._refs.pop(entry.serial, None) is None:
+        if self.living.pop(entry.serial, None) is None:
             return
         self._departed_uses += entry.uses
         self._departed_times += _times(entry)

@@ -52,11 +52,15 @@ class Settlement(PoolState[T]):
         if stack.lost or stack.mourned:
             self._bury(now)
         if stack.idle:
+            if self.budget is not None and self.budget.hungry:
+                self.budget.give_way(self, now)
             self._serve(now)
         if self.phase == "closed" or self.surplus:
             self._shed()
         self._grow(now)
         self._post(now)
+        if self.budget is not None:
+            self.budget.settled(self, now)
 
     # The steps of settle.
 
@@ -138,9 +142,11 @@ class Settlement(PoolState[T]):
 
     def _grow(self, now: float) -> None:
         while self.size < self.max_size and self._may_connect(now):
-            if self.wanted <= self.connecting:
+            if self.wanted <= self.connecting or not self._claims_slot(now):
                 break
             self.connect(now)
+        if self.budget is not None and not (self.waiters and self.shortfall(now)):
+            self.budget.drop_claim(self)
         if now < self.backoff.retry_at < self.due and self.wanted > self.connecting:
             self.due = self.backoff.retry_at
 
@@ -148,7 +154,8 @@ class Settlement(PoolState[T]):
         head, stack = self.waiters.head, self.stack
         turn = NEVER if head is None else self.hand_off_from(head)
         stack.barrier = turn if self.phase == "ready" else ALWAYS
-        if self.phase in ("draining", "closed") or self.surplus:
+        hungry = self.budget is not None and self.budget.hungry
+        if hungry or self.phase in ("draining", "closed") or self.surplus:
             stack.alert = ALWAYS
         elif head is None or head.nudged or (self.watcher is not None and self.watched(now)):
             stack.alert = turn
@@ -168,6 +175,16 @@ class Settlement(PoolState[T]):
         if self.phase not in ("ready", "draining"):
             return False
         return now >= self.backoff.retry_at and self.may_add()
+
+    def _claims_slot(self, now: float) -> bool:
+        return self.budget is None or self.budget.claim(self, now)
+
+    def shortfall(self, now: float) -> int:
+        """How many more connections the pool would open now, were there no budget."""
+        if not self._may_connect(now):
+            return 0
+        room = min(self.max_size - self.size, self.options.max_connecting - self.connecting)
+        return max(0, min(room, self.wanted - self.connecting))
 
     def connect(self, now: float, replaces: int = 0) -> None:
         """Have a connection opened; its slot is held from here on."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from cenote.pool.actions import Action, Connect
 from cenote.pool.backoff import Backoff
+from cenote.pool.budget import Budget
 from cenote.pool.fast import ALWAYS, NEVER
 from cenote.pool.fast_path import IdleStack
 from cenote.pool.lull import Lull
@@ -55,8 +56,12 @@ class PoolState(Generic[T]):
         checks: bool,
         resets: bool,
         observer: Observer | None,
+        budget: Budget[Any] | None,
+        key: Any,
     ) -> None:
         self.name = name
+        self.budget = budget
+        self.key = key
         self.options = options
         self.observer = observer
         self.rng = rng

@@ -7,16 +7,26 @@ Strategy: gauges are instants, counters only grow, and waits are counters too (`
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, fields
 from operator import add
-from typing import Literal
+from typing import Any, Literal
 
 Reason = Literal[
-    "idle", "lifetime", "uses", "check", "error", "reset", "invalidated", "shutdown", "lost"
+    "idle",
+    "lifetime",
+    "uses",
+    "check",
+    "error",
+    "reset",
+    "invalidated",
+    "shutdown",
+    "lost",
+    "evicted",
 ]
 REASONS: tuple[Reason, ...] = (
     "idle", "lifetime", "uses", "check", "error", "reset", "invalidated", "shutdown", "lost",
+    "evicted",
 )  # fmt: skip
 
 BOUNDS: tuple[float, ...] = tuple(
@@ -147,6 +157,27 @@ class PoolStats:
     create_times: Distribution | None = None
 
 
+def merged(name: str, state: str, max_size: int, parts: Iterable[PoolStats]) -> PoolStats:
+    """Describe several pools as one: all that can be added up is."""
+    several = list(parts)
+    sums = {field.name: _sum(field, several) for field in _SUMMED}
+    closed = {reason: sum(part.closed[reason] for part in several) for reason in REASONS}
+    generation = max((part.generation for part in several), default=0)
+    own: dict[str, Any] = {"name": name, "state": state, "max_size": max_size}
+    return PoolStats(**own, closed=closed, generation=generation, **sums)
+
+
+_OWN = {"name", "state", "max_size", "closed", "generation"}
+_SUMMED = [field for field in fields(PoolStats) if field.name not in _OWN]
+
+
+def _sum(field: Field[Any], parts: list[PoolStats]) -> Any:
+    values = [value for part in parts if (value := getattr(part, field.name)) is not None]
+    if field.default is None:
+        return sum(values, NOTHING) if values else None
+    return sum(values)
+
+
 @dataclass(frozen=True, slots=True)
 class CloseReport:
     """What ``close`` achieved within its timeout.
@@ -168,3 +199,15 @@ class CloseReport:
     def complete(self) -> bool:
         """True when nothing was left behind."""
         return self.abandoned == 0
+
+    @classmethod
+    def of_all(cls, parts: Iterable[CloseReport], *, closed: int, seconds: float) -> CloseReport:
+        """Sum up the reports of several pools that were closed at the same time."""
+        several = list(parts)
+        holders = [holder for part in several for holder in part.holders]
+        return cls(
+            closed=closed,
+            abandoned=sum(part.abandoned for part in several),
+            seconds=seconds,
+            holders=tuple(sorted(holders, key=lambda holder: -holder.seconds)),
+        )

@@ -228,7 +228,7 @@ class Pool(Driver[T]):
         if not left:
             KEEPER.poke()
             return
-        KEEPER.adopt(partial(_let_go, self._hooks, left))
+        KEEPER.adopt(partial(let_go, self._hooks, left))
         warnings.warn(
             f"pool {self._name!r} was dropped with {len(left)} connections open: close it",
             ResourceWarning,
@@ -312,18 +312,18 @@ class Pool(Driver[T]):
         )
         if phase == "closed":
             self._core.close(self.clock())
-        _let_go(self._hooks, inherited)
+        let_go(self._hooks, inherited)
 
 
 _POOLS: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
 
 
-def _let_go(found: Hooks[T], resources: list[T]) -> None:
+def let_go(found: Hooks[T], resources: list[T]) -> None:
     """Close what has no pool any more, without a goodbye where the connector can."""
-    let_go = found.abort or found.close
+    end = found.abort or found.close
     for resource in resources:
         with contextlib.suppress(Exception):
-            let_go(resource)
+            end(resource)
 
 
 def _after_fork_in_child() -> None:

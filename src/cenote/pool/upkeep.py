@@ -133,6 +133,8 @@ class Upkeep(Generic[T]):
         for entry in pool.roster:
             if now < entry.expires - self._lead or entry.replacing or not self._needed:
                 continue
+            if pool.budget is not None and not pool.budget.has_room:
+                return
             if pool.phase == "ready" and now >= pool.backoff.retry_at and pool.may_add():
                 entry.replacing = True
                 pool.connect(now, replaces=entry.serial)

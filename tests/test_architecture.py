@@ -21,7 +21,7 @@ PACKAGE = ROOT / "src/cenote"
 # Who may import whom, by folder: a layer knows the layers below it that it is built from.
 LAYERS: dict[str, set[str]] = {
     "client": {"cluster", "node", "pool", "protocol"},
-    "cluster": {"node", "pool", "protocol"},
+    "cluster": {"node", "pool", "connection", "protocol"},  # connection: to look names up
     "node": {"pool", "connection", "protocol"},
     "connectors": {"pool", "connection"},
     "connection": {"protocol"},

@@ -11,6 +11,9 @@ from cenote.client.outcome import ClientStats, Item
 from cenote.client.routed import Key
 from cenote.client.sync import Client
 from cenote.client.values import Serde
+from cenote.cluster.discovery import AsyncDiscovery, Discovered, Discovery, DiscoveryStatus
+from cenote.cluster.dns import DNS
+from cenote.cluster.elasticache import ElastiCache
 from cenote.cluster.router import Router
 from cenote.cluster.server import Server
 from cenote.connection import Credentials, TCPAddress, UnixAddress
@@ -63,8 +66,10 @@ from cenote.protocol import IMPLEMENTATION as implementation  # noqa: N811 - a p
 __version__ = "0.1.0"
 
 __all__ = [
+    "DNS",
     "AsyncClient",
     "AsyncConnector",
+    "AsyncDiscovery",
     "AsyncKeyedPool",
     "AsyncPool",
     "AuthenticationFailed",
@@ -80,6 +85,10 @@ __all__ = [
     "ConnectionLost",
     "Connector",
     "Credentials",
+    "Discovered",
+    "Discovery",
+    "DiscoveryStatus",
+    "ElastiCache",
     "Holder",
     "InvalidArgument",
     "InvalidKey",

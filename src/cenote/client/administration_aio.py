@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 from cenote import protocol
 from cenote.client.base_aio import AsyncBase
 from cenote.client.ttl import whole_seconds
-from cenote.errors import CenoteError, InvalidArgument
+from cenote.cluster.discovery import DiscoveryStatus
+from cenote.errors import CenoteError, InvalidArgument, NoNodesAvailable
 from cenote.node.health import NodeHealth
 from cenote.pool import PoolStats
 from cenote.protocol import Reply, Request
@@ -94,12 +95,20 @@ class AsyncAdministration(AsyncBase):
         """Return what is known of every server's health; nothing is sent."""
         return self._cluster.health()
 
+    def discovery(self) -> DiscoveryStatus | None:
+        """Return what has come of the looks for servers; None without ``discovery``."""
+        return self._cluster.discovery_status()
+
     def pools(self) -> dict[str, PoolStats]:
         """Return the statistics of every server's pool; nothing is sent."""
         return self._cluster.pools()
 
     async def _each(self, request: Request) -> dict[str, Reply]:
-        replies = await self._cluster.each(request, monotonic() + self._timeout)
+        replies: dict[str, Reply]
+        try:
+            replies = await self._cluster.each(request, monotonic() + self._timeout)
+        except NoNodesAvailable as error:
+            replies = {"": error}
         for reply in replies.values():
             if isinstance(reply, CenoteError):
                 self._tolerate(reply)

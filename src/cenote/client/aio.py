@@ -29,6 +29,7 @@ from cenote.client.storage_aio import AsyncStorage
 from cenote.client.topology_aio import AsyncTopology
 from cenote.client.url import DEFAULT_URL, Servers, read_servers
 from cenote.client.values import Serde
+from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.router import Hashing
 from cenote.connection import AnyCredentials, ProtocolChoice
 from cenote.node.aio import AsyncNode
@@ -71,6 +72,10 @@ class AsyncClient(
             (libmemcached and pylibmc), ``"modula-crc"`` (python-memcached), ``"pymemcache"``,
             ``"emcache"``, ``"uhashring"`` (bmemcached, meta-memcache), ``"dalli"``. Or a callable
             that is given the servers and returns a `Router`. With one server nothing is hashed.
+        discovery: Finds the servers, and looks for them again from time to time; ``servers`` then
+            says where to ask. ``"elasticache"``: configuration endpoints of Amazon ElastiCache or
+            Google Memorystore; ``"dns"``: names with several addresses, or SRV names; or with
+            options, `ElastiCache` and `DNS`; or an object of yours, a `AsyncDiscovery`.
         serde: ``"json"`` stores bytes, str, int and bool natively and dict, list, float and None as
             JSON; ``"pickle"`` pickles these and anything else; ``"raw"`` takes bytes only. As other
             clients do it: ``"pymemcache"``, ``"python-memcached"``, ``"pylibmc"``,
@@ -131,6 +136,7 @@ class AsyncClient(
         connect_timeout: float = _POOL.connect_timeout,
         protocol: ProtocolChoice = DEFAULTS.protocol,
         hashing: Hashing = DEFAULTS.hashing,
+        discovery: AnyDiscovery | None = DEFAULTS.discovery,
         serde: SerdeName | Serde = DEFAULTS.serde,
         compress: CodecName | Codec | None = DEFAULTS.compress,
         compress_min: int = DEFAULTS.compress_min,
@@ -170,6 +176,7 @@ class AsyncClient(
             timeout=timeout,
             protocol=protocol,
             hashing=hashing,
+            discovery=discovery,
             serde=serde,
             compress=compress,
             compress_min=compress_min,

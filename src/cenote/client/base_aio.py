@@ -23,7 +23,7 @@ from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import LEASE
 from cenote.cluster import Server
 from cenote.cluster.aio import AsyncCluster
-from cenote.cluster.starting_aio import AsyncStarting
+from cenote.cluster.starting_aio import AsyncWay
 from cenote.errors import NoNodesAvailable, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
 from cenote.node.aio import AsyncNode
 from cenote.pool import Observer
@@ -34,8 +34,15 @@ from cenote.runtime.aio import Exchange, sleep
 class _Only(NamedTuple):
     """The only server: the way to it, and what sends requests, which meets outages as told."""
 
-    way: AsyncNode | AsyncStarting
+    way: AsyncWay | None
     request: Exchange
+
+
+def _failing(error: Exception) -> Exchange:
+    async def fail(_request: Request, _deadline: float) -> None:
+        raise error
+
+    return fail
 
 
 class AsyncBase(AsyncHot):
@@ -61,6 +68,7 @@ class AsyncBase(AsyncHot):
             grace=options.timeout,
             hashing=options.hashing,
             prefix_size=0 if options.hash_prefix else len(keys.prefix),
+            discovery=options.discovery,
             observer=observer,
             node=node,
         )
@@ -116,11 +124,21 @@ class AsyncBase(AsyncHot):
     # The way to the server that owns a key. Most commands need not ask: `_request` finds it by the
     # request's key, unless the key has a route.
 
-    def _way(self, key: AnyKey, wire: bytes) -> AsyncNode | AsyncStarting:
+    def _way(self, key: AnyKey, wire: bytes) -> AsyncWay:
         return self._cluster.way(self._encoder.route(key) if isinstance(key, Key) else wire)
 
-    def _only(self) -> _Only | None:
-        """Return the only server, for a command about many keys; None: there are several."""
+    async def _only(self, deadline: float) -> _Only | None:
+        """Return the only server, for a command about many keys; None: there are several.
+
+        If servers have yet to be found and can not be, and that is forgiven: one that fails.
+        """
+        if self._cluster.undiscovered:
+            try:
+                await self._cluster.begin(deadline)
+            except OUTAGES as error:
+                if self._raises:
+                    raise
+                return _Only(None, partial(self._forgiving, strict=_failing(error)))
         topology = self._cluster.topology
         if topology.several:
             return None
@@ -176,7 +194,9 @@ class AsyncBase(AsyncHot):
             return False
         return await self._knows_meta(way, deadline)
 
-    async def _knows_meta(self, way: AsyncNode | AsyncStarting, deadline: float) -> bool:
+    async def _knows_meta(self, way: AsyncWay | None, deadline: float) -> bool:
+        if way is None:
+            return False
         try:
             return (await way.traits(deadline)).meta
         except OUTAGES:

@@ -24,7 +24,7 @@ from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import LEASE
 from cenote.cluster import Server
 from cenote.cluster.sync import Cluster
-from cenote.cluster.starting_sync import Starting
+from cenote.cluster.starting_sync import Way
 from cenote.errors import NoNodesAvailable, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
 from cenote.node.sync import Node
 from cenote.pool import Observer
@@ -35,8 +35,15 @@ from cenote.runtime.sync import Exchange, sleep
 class _Only(NamedTuple):
     """The only server: the way to it, and what sends requests, which meets outages as told."""
 
-    way: Node | Starting
+    way: Way | None
     request: Exchange
+
+
+def _failing(error: Exception) -> Exchange:
+    def fail(_request: Request, _deadline: float) -> None:
+        raise error
+
+    return fail
 
 
 class Base(Hot):
@@ -62,6 +69,7 @@ class Base(Hot):
             grace=options.timeout,
             hashing=options.hashing,
             prefix_size=0 if options.hash_prefix else len(keys.prefix),
+            discovery=options.discovery,
             observer=observer,
             node=node,
         )
@@ -117,11 +125,21 @@ class Base(Hot):
     # The way to the server that owns a key. Most commands need not ask: `_request` finds it by the
     # request's key, unless the key has a route.
 
-    def _way(self, key: AnyKey, wire: bytes) -> Node | Starting:
+    def _way(self, key: AnyKey, wire: bytes) -> Way:
         return self._cluster.way(self._encoder.route(key) if isinstance(key, Key) else wire)
 
-    def _only(self) -> _Only | None:
-        """Return the only server, for a command about many keys; None: there are several."""
+    def _only(self, deadline: float) -> _Only | None:
+        """Return the only server, for a command about many keys; None: there are several.
+
+        If servers have yet to be found and can not be, and that is forgiven: one that fails.
+        """
+        if self._cluster.undiscovered:
+            try:
+                self._cluster.begin(deadline)
+            except OUTAGES as error:
+                if self._raises:
+                    raise
+                return _Only(None, partial(self._forgiving, strict=_failing(error)))
         topology = self._cluster.topology
         if topology.several:
             return None
@@ -177,7 +195,9 @@ class Base(Hot):
             return False
         return self._knows_meta(way, deadline)
 
-    def _knows_meta(self, way: Node | Starting, deadline: float) -> bool:
+    def _knows_meta(self, way: Way | None, deadline: float) -> bool:
+        if way is None:
+            return False
         try:
             return (way.traits(deadline)).meta
         except OUTAGES:

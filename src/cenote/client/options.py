@@ -18,6 +18,7 @@ from cenote.client.login import check_credentials
 from cenote.client.serdes import NOT_COMPRESSED, Compression, SerdeName, serde_for
 from cenote.client.url import Location, did_you_mean
 from cenote.client.values import Serde, Serialisation
+from cenote.cluster.finding import AnyDiscovery, check_discovery
 from cenote.cluster.router import Hashing, check_hashing
 from cenote.connection import Access, AnyCredentials, ProtocolChoice
 from cenote.errors import ConfigurationError
@@ -51,6 +52,8 @@ class ClientOptions:
             on them, ``"classic"`` does without.
         hashing: Which of several servers has a key: the name of a scheme, or a callable that is
             given the servers and returns a `Router`.
+        discovery: Finds the servers, by those that are given: ``"elasticache"``, ``"dns"``, their
+            options, or an object; None: the servers are those given.
         serde: ``"json"``, ``"pickle"``, ``"raw"``, the name of another client whose values are read
             and written, or an object with ``dumps`` and ``loads``.
         compress: What compresses long values: ``"zlib"``, ``"zstd"``, a `Codec`, or None.
@@ -70,6 +73,7 @@ class ClientOptions:
     timeout: float = 1.0
     protocol: ProtocolChoice = "auto"
     hashing: Hashing = "rendezvous"
+    discovery: AnyDiscovery | None = None
     serde: SerdeName | Serde = "json"
     compress: CodecName | Codec | None = NOT_COMPRESSED.codec
     compress_min: int = NOT_COMPRESSED.minimum
@@ -86,6 +90,8 @@ class ClientOptions:
         _check_timeout(self.timeout)
         _check_choice("protocol", self.protocol, ProtocolChoice)
         check_hashing(self.hashing)
+        if self.discovery is not None:
+            check_discovery(self.discovery)
         _check_choice("long_keys", self.long_keys, LongKeys)
         _check_choice("on_error", self.on_error, OnError)
         check_credentials(self.credentials, self.protocol)

@@ -120,7 +120,7 @@ class AsyncRetrieval(AsyncSeveral):
     ) -> dict[K, object]:
         wires = self._wires(names)
         values: dict[K, object] = {}
-        only = self._only()
+        only = await self._only(deadline)
         if only is None:
             parts = self._parts(names, wires)
             await self._ask(parts, lambda part: encode(part.wires), deadline)

@@ -121,7 +121,7 @@ class Retrieval(Several):
     ) -> dict[K, object]:
         wires = self._wires(names)
         values: dict[K, object] = {}
-        only = self._only()
+        only = self._only(deadline)
         if only is None:
             parts = self._parts(names, wires)
             self._ask(parts, lambda part: encode(part.wires), deadline)

@@ -123,7 +123,7 @@ class AsyncStorage(AsyncSeveral):
         if not names:
             return []
         items = list(zip(wires, data, flags, strict=True))
-        only = self._only()
+        only = await self._only(deadline)
         if only is None:
             return await self._set_parts(names, items, expiry, deadline)
         meta = await self._knows_meta(only.way, deadline)
@@ -173,7 +173,7 @@ class AsyncStorage(AsyncSeveral):
         if not names:
             return 0
         wires = self._wires(names)
-        only = self._only()
+        only = await self._only(deadline)
         if only is None:
             return await self._delete_parts(names, wires, deadline)
         wires = list(dict.fromkeys(wires))

@@ -122,7 +122,7 @@ class Storage(Several):
         if not names:
             return []
         items = list(zip(wires, data, flags, strict=True))
-        only = self._only()
+        only = self._only(deadline)
         if only is None:
             return self._set_parts(names, items, expiry, deadline)
         meta = self._knows_meta(only.way, deadline)
@@ -172,7 +172,7 @@ class Storage(Several):
         if not names:
             return 0
         wires = self._wires(names)
-        only = self._only()
+        only = self._only(deadline)
         if only is None:
             return self._delete_parts(names, wires, deadline)
         wires = list(dict.fromkeys(wires))

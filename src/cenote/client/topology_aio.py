@@ -9,7 +9,7 @@ from __future__ import annotations
 from cenote.client.base_aio import AsyncBase
 from cenote.client.url import OneServer, Servers, read_servers
 from cenote.cluster import Server
-from cenote.cluster.changes import adding, removing, replacing, setting
+from cenote.cluster.changes import Change, adding, removing, replacing, setting
 from cenote.errors import ConfigurationError
 
 
@@ -33,7 +33,7 @@ class AsyncTopology(AsyncBase):
             ConfigurationError: The server is not valid, or there is one of its name already.
             PoolClosed: The client has been closed.
         """
-        await self._cluster.change(adding(_one(server)))
+        await self._change(adding(_one(server)))
 
     async def remove_node(self, server: OneServer) -> None:
         """Remove a server; the others have its keys from now on.
@@ -45,7 +45,7 @@ class AsyncTopology(AsyncBase):
             ConfigurationError: There is no such server, or no other.
             PoolClosed: The client has been closed.
         """
-        await self._cluster.change(removing(self._name(server)))
+        await self._change(removing(self._name(server)))
 
     async def replace_node(self, old: OneServer, new: OneServer) -> None:
         """Put a server in the place of another.
@@ -60,7 +60,7 @@ class AsyncTopology(AsyncBase):
             ConfigurationError: There is no such server, or the new one is not valid.
             PoolClosed: The client has been closed.
         """
-        await self._cluster.change(replacing(self._name(old), _one(new)))
+        await self._change(replacing(self._name(old), _one(new)))
 
     async def set_nodes(self, servers: Servers) -> None:
         """Have exactly these servers from now on, in this order.
@@ -72,7 +72,14 @@ class AsyncTopology(AsyncBase):
             ConfigurationError: The servers are not valid; nothing has changed.
             PoolClosed: The client has been closed.
         """
-        await self._cluster.change(setting(_read(servers)))
+        await self._change(setting(_read(servers)))
+
+    async def _change(self, change: Change) -> None:
+        if self._cluster.discovering:
+            raise ConfigurationError(
+                "the servers of this client are found by its discovery, which would undo the change"
+            )
+        await self._cluster.change(change)
 
     def _name(self, server: OneServer) -> str:
         if isinstance(server, str) and server in self._cluster.names:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from cenote.client.base_sync import Base
 from cenote.client.url import OneServer, Servers, read_servers
 from cenote.cluster import Server
-from cenote.cluster.changes import adding, removing, replacing, setting
+from cenote.cluster.changes import Change, adding, removing, replacing, setting
 from cenote.errors import ConfigurationError
 
 
@@ -34,7 +34,7 @@ class Topology(Base):
             ConfigurationError: The server is not valid, or there is one of its name already.
             PoolClosed: The client has been closed.
         """
-        self._cluster.change(adding(_one(server)))
+        self._change(adding(_one(server)))
 
     def remove_node(self, server: OneServer) -> None:
         """Remove a server; the others have its keys from now on.
@@ -46,7 +46,7 @@ class Topology(Base):
             ConfigurationError: There is no such server, or no other.
             PoolClosed: The client has been closed.
         """
-        self._cluster.change(removing(self._name(server)))
+        self._change(removing(self._name(server)))
 
     def replace_node(self, old: OneServer, new: OneServer) -> None:
         """Put a server in the place of another.
@@ -61,7 +61,7 @@ class Topology(Base):
             ConfigurationError: There is no such server, or the new one is not valid.
             PoolClosed: The client has been closed.
         """
-        self._cluster.change(replacing(self._name(old), _one(new)))
+        self._change(replacing(self._name(old), _one(new)))
 
     def set_nodes(self, servers: Servers) -> None:
         """Have exactly these servers from now on, in this order.
@@ -73,7 +73,14 @@ class Topology(Base):
             ConfigurationError: The servers are not valid; nothing has changed.
             PoolClosed: The client has been closed.
         """
-        self._cluster.change(setting(_read(servers)))
+        self._change(setting(_read(servers)))
+
+    def _change(self, change: Change) -> None:
+        if self._cluster.discovering:
+            raise ConfigurationError(
+                "the servers of this client are found by its discovery, which would undo the change"
+            )
+        self._cluster.change(change)
 
     def _name(self, server: OneServer) -> str:
         if isinstance(server, str) and server in self._cluster.names:

@@ -377,7 +377,7 @@ cdef class Routes:
     def __init__(self, Placer placer, requests):
         self.placer = placer
         self.requests = tuple(requests)
-        if placer is None:
+        if placer is None and self.requests:
             self.only = getattr(self.requests[0], "__self__", None)
 
 

@@ -9,15 +9,21 @@ are split into one batch a server, all of which are in flight before the first r
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 
-from cenote.cluster.changes import Change, is_same
+from cenote.cluster.changes import Change, is_same, setting
+from cenote.cluster.discovering_aio import AsyncDiscovering
+from cenote.cluster.discovery import DiscoveryStatus
+from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.leaving_aio import AsyncLeaving
 from cenote.cluster.member_aio import AsyncMember, AsyncMembership
-from cenote.cluster.placing import Crossing
+from cenote.cluster.placing import Crossing, Routes
 from cenote.cluster.router import Hashing
 from cenote.cluster.server import Server
-from cenote.cluster.starting_aio import AsyncStarting
+from cenote.cluster.sources_aio import source_of
+from cenote.cluster.starting_aio import AsyncFinding, AsyncWay
 from cenote.cluster.topology import Topology, in_lease_order, refuse_namesakes
 from cenote.connection import Access
 from cenote.errors import CenoteError, PoolClosed, PoolError
@@ -39,6 +45,7 @@ class AsyncCluster:
         grace: Seconds that an operation takes at most: so long nobody is turned away by a server
             that has left.
         hashing: Which server has a key, where there are several.
+        discovery: Finds the servers, by those that were given; None: they are the servers.
         prefix_size: How many bytes in front of every key are the client's prefix.
         observer: Listens to the pools.
         node: Makes the node of a server.
@@ -60,6 +67,7 @@ class AsyncCluster:
         options: PoolOptions,
         grace: float,
         hashing: Hashing = "rendezvous",
+        discovery: AnyDiscovery | None = None,
         prefix_size: int = 0,
         observer: Observer | None = None,
         node: Callable[..., AsyncNode] = AsyncNode,
@@ -72,17 +80,24 @@ class AsyncCluster:
         self._turn = Turn()  # is held while the topology is replaced
         self._closed = False
         self._leaving: list[AsyncLeaving] = []
-        self.topology = self._made([], servers)
-        self._crossing = Crossing(self.topology.routes)
+        self._discovering: AsyncDiscovering | None = None
+        if discovery is not None:
+            source = source_of(discovery, servers, self._membership.endpoint)
+            self._discovering = AsyncDiscovering(source, servers, self._adopt)
+        self.topology = self._made([], [] if self._discovering else servers)
+        self._crossing = Crossing(self._routes())
         self.request: Exchange = self._crossing.request
+        _CLUSTERS.add(self)
 
     @property
     def names(self) -> list[str]:
         """The names of the servers."""
         return self.topology.names
 
-    def way(self, key: bytes) -> AsyncNode | AsyncStarting:
+    def way(self, key: bytes) -> AsyncWay:
         """Return the way to the server that owns a key: for several requests about it."""
+        if self.undiscovered:
+            return AsyncFinding(self.begin, lambda: self.topology.owner(key).way)
         return self.topology.owner(key).way
 
     async def started(self, name: str | None, deadline: float) -> AsyncNode:
@@ -91,6 +106,7 @@ class AsyncCluster:
         Raises:
             ConfigurationError: It is not known which.
         """
+        await self.begin(deadline)
         member = self.topology.named(name)
         await member.start(deadline)
         return member.node
@@ -119,7 +135,11 @@ class AsyncCluster:
 
         Returns:
             The reply, or the error, of each server by its name.
+
+        Raises:
+            NoNodesAvailable: The servers can not be found.
         """
+        await self.begin(deadline)
         topology = self.topology
         asked = in_lease_order([(member, request) for member in topology.members])
         replies = await self.batch(asked, deadline)
@@ -143,6 +163,7 @@ class AsyncCluster:
                 tried again when they are needed.
         """
         deadline = monotonic() + timeout
+        await self.begin(deadline)
         members = self.topology.members
         for member in members:
             await member.start(deadline)
@@ -165,6 +186,8 @@ class AsyncCluster:
         with self._turn:
             self._closed = True
             members, leaving = list(self.topology.members), list(self._leaving)
+        if self._discovering is not None:
+            self._discovering.stop()
         for group in leaving:
             group.stop()
             members += group.members
@@ -172,6 +195,53 @@ class AsyncCluster:
         for member in members:
             member.node.shut()
         await together([member.node.close(max(0.0, deadline - monotonic())) for member in members])
+
+    # Discovery.
+
+    @property
+    def discovering(self) -> bool:
+        """Whether the servers are found rather than given."""
+        return self._discovering is not None
+
+    @property
+    def undiscovered(self) -> bool:
+        """Whether the servers have yet to be found, by ``begin``."""
+        return self._discovering is not None and not self._discovering.begun
+
+    async def begin(self, deadline: float) -> None:
+        """Have the servers found, if they are to be and have not been.
+
+        Raises:
+            NoNodesAvailable: They can not be; the cause is chained.
+            OperationTimeout: They were not by the deadline.
+        """
+        if self._discovering is not None and not self._discovering.begun:
+            await self._discovering.begin(deadline)
+            with self._turn:
+                self._crossing.routes = self.topology.routes
+
+    def discovery_status(self) -> DiscoveryStatus | None:
+        """Tell what has come of the looks for servers; None: they are given."""
+        return None if self._discovering is None else self._discovering.status()
+
+    async def _adopt(self, servers: Sequence[Server]) -> None:
+        await self.change(setting(servers))
+
+    def _routes(self) -> Routes:
+        """Return the way of requests: by the place of their key, or first to have it found."""
+        return Routes(None, [self._found]) if self.undiscovered else self.topology.routes
+
+    async def _found(self, request: Request, deadline: float) -> Reply:
+        await self.begin(deadline)
+        reply: Reply = await self.request(request, deadline)
+        return reply
+
+    def renew(self) -> None:
+        """In a forked child: begin anew; nothing of the parent's is under way here."""
+        self._turn = Turn()
+        if self._discovering is not None:
+            self._discovering.renew()
+            self._crossing.routes = self._routes()
 
     # Change.
 
@@ -223,3 +293,14 @@ class AsyncCluster:
             self._leaving.append(leaving)
         leaving.start(self._grace)
         return True
+
+
+_CLUSTERS: weakref.WeakSet[AsyncCluster] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for cluster in list(_CLUSTERS):
+        cluster.renew()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 from cenote.cluster.server import LocalAddress, Server
@@ -82,3 +83,12 @@ class AsyncMembership:
             observer=self._observer,
         )
         return AsyncMember(next(self._numbers), server, node)
+
+    def endpoint(self, server: Server) -> AsyncNode:
+        """Make the node of a server that is asked for the others, once."""
+        return self._node(
+            server.address,
+            name=server.name,
+            access=replace(self._access, protocol="classic"),
+            options=replace(self._options, min_size=0, max_size=1),
+        )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 from cenote.cluster.server import LocalAddress, Server
@@ -83,3 +84,12 @@ class Membership:
             observer=self._observer,
         )
         return Member(next(self._numbers), server, node)
+
+    def endpoint(self, server: Server) -> Node:
+        """Make the node of a server that is asked for the others, once."""
+        return self._node(
+            server.address,
+            name=server.name,
+            access=replace(self._access, protocol="classic"),
+            options=replace(self._options, min_size=0, max_size=1),
+        )

@@ -1,12 +1,15 @@
 # Generated from src/cenote/cluster/starting_aio.py by tools/unasync.py; do not edit.
-"""The way to the private server of ``local://``: it is started before it is asked anything.
+"""Ways to servers that something has to be done for before they are asked anything.
 
-Strategy: what keeps it from starting is no outage of a server, so it is raised as it is, also by a
-client that forgives outages. Once it has started, a server that dies is replaced when a connection
-is next opened.
+The private server of ``local://`` is started: what keeps it from starting is no outage of a server,
+so it is raised as it is, also by a client that forgives outages. Once it has started, a server that
+dies is replaced when a connection is next opened. Servers that are to be found are looked for.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from cenote.cluster.server import LocalAddress
 from cenote.connection import Traits
@@ -54,3 +57,36 @@ class Starting:
         """Return what the server can do, as the node does."""
         self.start(deadline)
         return self.node.traits(deadline)
+
+
+class Finding:
+    """Stands before the server of a key while the servers have yet to be found.
+
+    Args:
+        begin: Has them found, by a deadline.
+        find: Returns the way to the server of the key, once they are.
+    """
+
+    def __init__(self, begin: Callable[[float], Any], find: Callable[[], Way]) -> None:
+        self._begin = begin
+        self._find = find
+
+    def request(self, request: Request, deadline: float) -> Reply:
+        """Send a request and return its reply, as the node does."""
+        self._begin(deadline)
+        reply: Reply = self._find().request(request, deadline)
+        return reply
+
+    def post(self, request: Request, deadline: float) -> None:
+        """Send a quiet request, as the node does."""
+        self._begin(deadline)
+        self._find().post(request, deadline)
+
+    def traits(self, deadline: float) -> Traits:
+        """Return what the server can do, as the node does."""
+        self._begin(deadline)
+        return self._find().traits(deadline)
+
+
+Way: TypeAlias = Node | Starting | Finding
+"""Where requests about a key go."""

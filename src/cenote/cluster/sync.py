@@ -10,15 +10,21 @@ are split into one batch a server, all of which are in flight before the first r
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 
-from cenote.cluster.changes import Change, is_same
+from cenote.cluster.changes import Change, is_same, setting
+from cenote.cluster.discovering_sync import Discovering
+from cenote.cluster.discovery import DiscoveryStatus
+from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.leaving_sync import Leaving
 from cenote.cluster.member_sync import Member, Membership
-from cenote.cluster.placing import Crossing
+from cenote.cluster.placing import Crossing, Routes
 from cenote.cluster.router import Hashing
 from cenote.cluster.server import Server
-from cenote.cluster.starting_sync import Starting
+from cenote.cluster.sources_sync import source_of
+from cenote.cluster.starting_sync import Finding, Way
 from cenote.cluster.topology import Topology, in_lease_order, refuse_namesakes
 from cenote.connection import Access
 from cenote.errors import CenoteError, PoolClosed, PoolError
@@ -40,6 +46,7 @@ class Cluster:
         grace: Seconds that an operation takes at most: so long nobody is turned away by a server
             that has left.
         hashing: Which server has a key, where there are several.
+        discovery: Finds the servers, by those that were given; None: they are the servers.
         prefix_size: How many bytes in front of every key are the client's prefix.
         observer: Listens to the pools.
         node: Makes the node of a server.
@@ -61,6 +68,7 @@ class Cluster:
         options: PoolOptions,
         grace: float,
         hashing: Hashing = "rendezvous",
+        discovery: AnyDiscovery | None = None,
         prefix_size: int = 0,
         observer: Observer | None = None,
         node: Callable[..., Node] = Node,
@@ -71,17 +79,24 @@ class Cluster:
         self._turn = Turn()  # is held while the topology is replaced
         self._closed = False
         self._leaving: list[Leaving] = []
-        self.topology = self._made([], servers)
-        self._crossing = Crossing(self.topology.routes)
+        self._discovering: Discovering | None = None
+        if discovery is not None:
+            source = source_of(discovery, servers, self._membership.endpoint)
+            self._discovering = Discovering(source, servers, self._adopt)
+        self.topology = self._made([], [] if self._discovering else servers)
+        self._crossing = Crossing(self._routes())
         self.request: Exchange = self._crossing.request
+        _CLUSTERS.add(self)
 
     @property
     def names(self) -> list[str]:
         """The names of the servers."""
         return self.topology.names
 
-    def way(self, key: bytes) -> Node | Starting:
+    def way(self, key: bytes) -> Way:
         """Return the way to the server that owns a key: for several requests about it."""
+        if self.undiscovered:
+            return Finding(self.begin, lambda: self.topology.owner(key).way)
         return self.topology.owner(key).way
 
     def started(self, name: str | None, deadline: float) -> Node:
@@ -90,6 +105,7 @@ class Cluster:
         Raises:
             ConfigurationError: It is not known which.
         """
+        self.begin(deadline)
         member = self.topology.named(name)
         member.start(deadline)
         return member.node
@@ -116,7 +132,11 @@ class Cluster:
 
         Returns:
             The reply, or the error, of each server by its name.
+
+        Raises:
+            NoNodesAvailable: The servers can not be found.
         """
+        self.begin(deadline)
         topology = self.topology
         asked = in_lease_order([(member, request) for member in topology.members])
         replies = self.batch(asked, deadline)
@@ -140,6 +160,7 @@ class Cluster:
                 tried again when they are needed.
         """
         deadline = monotonic() + timeout
+        self.begin(deadline)
         members = self.topology.members
         for member in members:
             member.start(deadline)
@@ -162,6 +183,8 @@ class Cluster:
         with self._turn:
             self._closed = True
             members, leaving = list(self.topology.members), list(self._leaving)
+        if self._discovering is not None:
+            self._discovering.stop()
         for group in leaving:
             group.stop()
             members += group.members
@@ -169,6 +192,53 @@ class Cluster:
         for member in members:
             member.node.shut()
         together([member.node.close(max(0.0, deadline - monotonic())) for member in members])
+
+    # Discovery.
+
+    @property
+    def discovering(self) -> bool:
+        """Whether the servers are found rather than given."""
+        return self._discovering is not None
+
+    @property
+    def undiscovered(self) -> bool:
+        """Whether the servers have yet to be found, by ``begin``."""
+        return self._discovering is not None and not self._discovering.begun
+
+    def begin(self, deadline: float) -> None:
+        """Have the servers found, if they are to be and have not been.
+
+        Raises:
+            NoNodesAvailable: They can not be; the cause is chained.
+            OperationTimeout: They were not by the deadline.
+        """
+        if self._discovering is not None and not self._discovering.begun:
+            self._discovering.begin(deadline)
+            with self._turn:
+                self._crossing.routes = self.topology.routes
+
+    def discovery_status(self) -> DiscoveryStatus | None:
+        """Tell what has come of the looks for servers; None: they are given."""
+        return None if self._discovering is None else self._discovering.status()
+
+    def _adopt(self, servers: Sequence[Server]) -> None:
+        self.change(setting(servers))
+
+    def _routes(self) -> Routes:
+        """Return the way of requests: by the place of their key, or first to have it found."""
+        return Routes(None, [self._found]) if self.undiscovered else self.topology.routes
+
+    def _found(self, request: Request, deadline: float) -> Reply:
+        self.begin(deadline)
+        reply: Reply = self.request(request, deadline)
+        return reply
+
+    def renew(self) -> None:
+        """In a forked child: begin anew; nothing of the parent's is under way here."""
+        self._turn = Turn()
+        if self._discovering is not None:
+            self._discovering.renew()
+            self._crossing.routes = self._routes()
 
     # Change.
 
@@ -218,3 +288,14 @@ class Cluster:
             self._leaving.append(leaving)
         leaving.start(self._grace)
         return True
+
+
+_CLUSTERS: weakref.WeakSet[Cluster] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for cluster in list(_CLUSTERS):
+        cluster.renew()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

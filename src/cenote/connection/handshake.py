@@ -122,7 +122,8 @@ def _introduction(protocol: ProtocolChoice) -> Handshake:
     """Learn what the server can do."""
     if protocol == "classic":
         (release,) = yield (version(),)
-        return Traits(meta=False, version=_version(release))
+        unknown = isinstance(release, UnknownCommand)  # a proxy, or an endpoint that has no items
+        return Traits(meta=False, version="" if unknown else _version(release))
     probe, release = yield (meta_noop(), version())
     name = _version(release)
     traits = Traits(meta=_knows_meta(probe) and not _is_draft(name), version=name)

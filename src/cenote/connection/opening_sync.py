@@ -49,7 +49,7 @@ def open_socket(address: Address, began: float, deadline: float) -> socket.socke
     """
     if isinstance(address, UnixAddress):
         return _open_unix(address, began, deadline)
-    return _open_first(address, _look_up(address, began, deadline), began, deadline)
+    return _open_first(address, look_up(address, began, deadline), began, deadline)
 
 
 def _open_unix(address: UnixAddress, began: float, deadline: float) -> socket.socket:
@@ -79,7 +79,13 @@ def _left(deadline: float) -> float:
 # Names.
 
 
-def _look_up(address: TCPAddress, began: float, deadline: float) -> list[Endpoint]:
+def look_up(address: TCPAddress, began: float, deadline: float) -> list[Endpoint]:
+    """Return all endpoints of an address.
+
+    Raises:
+        OperationTimeout: They were not found by the deadline.
+        OSError: The name is not known.
+    """
     literal = literal_endpoints(address)
     return literal if literal is not None else _look_up_name(address, began, deadline)
 

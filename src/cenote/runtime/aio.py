@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import sleep
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager as contextmanager
 from functools import wraps
 from inspect import isawaitable
@@ -22,6 +22,7 @@ __all__ = [
     "Compute",
     "Decorator",
     "Exchange",
+    "Mutex",
     "Pending",
     "Turn",
     "aside",
@@ -35,6 +36,8 @@ __all__ = [
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+NO_SERVERS = "the servers were not found in time: see the log of cenote.discovery, or raise timeout"
 
 CLOSING = GeneratorExit
 """What ends a coroutine that may not await anything any more."""
@@ -68,6 +71,30 @@ class Decorator(Protocol):
 async def resolve(value: Any) -> Any:
     """Return the value, awaited if need be."""
     return await value if isawaitable(value) else value
+
+
+class Mutex:
+    """Held by one task at a time."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    @contextmanager
+    async def held(self, deadline: float) -> AsyncIterator[None]:
+        """Hold it in an ``async with`` block.
+
+        Raises:
+            OperationTimeout: It is not free by the deadline (absolute, ``time.monotonic``).
+        """
+        try:
+            async with asyncio.timeout(max(0.0, deadline - monotonic())):
+                await self._lock.acquire()
+        except TimeoutError as error:
+            raise OperationTimeout(NO_SERVERS, phase="connect") from error
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 class Turn:

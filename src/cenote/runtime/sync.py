@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from inspect import isawaitable, iscoroutine, iscoroutinefunction
@@ -10,7 +10,7 @@ from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
-from cenote.errors import InvalidArgument
+from cenote.errors import InvalidArgument, OperationTimeout
 from cenote.protocol import Request
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "Compute",
     "Decorator",
     "Exchange",
+    "Mutex",
     "Pending",
     "Turn",
     "aside",
@@ -35,6 +36,8 @@ __all__ = [
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
+
+NO_SERVERS = "the servers were not found in time: see the log of cenote.discovery, or raise timeout"
 
 CLOSING: tuple[type[BaseException], ...] = ()
 """What ends a call that may not wait for anything any more: there is no such thing here."""
@@ -69,6 +72,27 @@ def resolve(value: T) -> T:
             value.close()
         raise InvalidArgument("compute is a coroutine function: use AsyncClient")
     return value
+
+
+class Mutex:
+    """Held by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    @contextmanager
+    def held(self, deadline: float) -> Iterator[None]:
+        """Hold it in a ``with`` block.
+
+        Raises:
+            OperationTimeout: It is not free by the deadline (absolute, ``time.monotonic``).
+        """
+        if not self._lock.acquire(timeout=max(0.0, deadline - monotonic())):
+            raise OperationTimeout(NO_SERVERS, phase="connect")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 Turn = Lock

@@ -1,0 +1,278 @@
+"""Clients whose servers are found: by configuration endpoints, by an object of the user's own."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from time import monotonic
+
+import pytest
+
+from cenote import (
+    ConfigurationError,
+    Discovered,
+    ElastiCache,
+    NoNodesAvailable,
+    PoolClosed,
+    Server,
+)
+from cenote.client.aio import AsyncClient
+from cenote.runtime.aio import sleep
+from cenote.testing.endpoint import ConfigurationEndpoint
+from cenote.testing.memcached import MemcachedServer
+from tests.client.together_aio import together
+
+PATIENT = 10.0
+SOON = ElastiCache(interval=0.05)
+KEYS = [f"key:{number}" for number in range(40)]
+VALUES = {key: f"value of {key}" for key in KEYS}
+
+
+@pytest.fixture(scope="module")
+def three():
+    with ExitStack() as stack:
+        yield [stack.enter_context(MemcachedServer()) for _ in range(3)]
+
+
+@pytest.fixture
+def nodes(three):
+    return [("localhost", "127.0.0.1", server.port) for server in three]
+
+
+@pytest.fixture(params=["aws", "gcp", "old"])
+def endpoint(nodes, request):
+    with ConfigurationEndpoint(nodes, dialect=request.param) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def amazon(nodes):
+    with ConfigurationEndpoint(nodes) as endpoint:
+        yield endpoint
+
+
+async def until(condition):
+    """Wait until a condition holds, for as long as the patience of the test lasts."""
+    deadline = monotonic() + PATIENT
+    while not condition():
+        assert monotonic() < deadline, "it never came to that"
+        await sleep(0.005)
+
+
+async def another_look(endpoint):
+    asked = endpoint.asked
+    await until(lambda: endpoint.asked > asked + 1)
+
+
+async def test_servers_are_found_on_first_use(endpoint, make_aio):
+    client = make_aio(endpoint.url, discovery="elasticache", timeout=PATIENT)
+    assert client.nodes() == {}
+    assert endpoint.asked == 0
+    assert await client.set("a", "1") is True
+    assert await client.get("a") == "1"
+    assert len(client.nodes()) == 3
+    assert endpoint.asked == 1
+    assert client.discovery().version == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda client: client.set_many(VALUES),
+        lambda client: client.get_many(KEYS),
+        lambda client: client.delete_many(KEYS),
+        lambda client: client.version(),
+        lambda client: client.open(),
+        lambda client: client.add("new", 1, ttl=1),
+        lambda client: client.set("quiet", 1, noreply=True),
+        lambda client: client.get_or_compute("computed", lambda: 1, ttl=5),
+        lambda client: client.flush_all(),
+    ],
+)
+async def test_every_command_finds_them(amazon, make_aio, first):
+    client = make_aio(amazon.url, discovery="elasticache", timeout=PATIENT)
+    await first(client)
+    assert len(client.nodes()) == 3
+    assert await client.set_many(VALUES) == []
+    assert await client.get_many(KEYS) == VALUES
+
+
+async def test_many_who_come_first_ask_once(amazon, make_aio):
+    client = make_aio(amazon.url, discovery="elasticache", timeout=PATIENT)
+    assert all(await together(*[lambda key=key: client.set(key, 1) for key in KEYS[:10]]))
+    assert amazon.asked == 1
+
+
+async def test_it_can_be_said_in_a_url(amazon, make_aio):
+    client = make_aio(f"memcached://{amazon.url}?discovery=elasticache&timeout={PATIENT}")
+    assert await client.set("a", 1) is True
+    assert len(client.nodes()) == 3
+
+
+async def test_a_new_version_changes_the_servers(endpoint, nodes, make_aio):
+    endpoint.nodes = nodes[:2]
+    client = make_aio(endpoint.url, discovery=SOON, timeout=PATIENT)
+    await client.set_many(VALUES)
+    pools = {name: pool.created for name, pool in client.pools().items()}
+    endpoint.nodes, endpoint.version = nodes, 2
+    await until(lambda: len(client.nodes()) == 3)
+    await until(lambda: client.discovery().version == 2)
+    assert await client.set_many(VALUES) == []
+    assert await client.get_many(KEYS) == VALUES
+    assert {name: client.pools()[name].created for name in pools} == pools
+    endpoint.nodes, endpoint.version = nodes[1:], 3
+    await until(lambda: len(client.nodes()) == 2)
+    assert await client.set_many(VALUES) == []
+
+
+async def test_an_older_version_is_ignored(amazon, nodes, make_aio):
+    amazon.version = 5
+    client = make_aio(amazon.url, discovery=SOON, timeout=PATIENT)
+    await client.set("a", 1)
+    amazon.version, amazon.nodes = 4, nodes[:1]
+    await until(lambda: client.discovery().failures > 0)
+    assert len(client.nodes()) == 3
+    assert "older" in client.discovery().last_error
+    amazon.version = 6
+    await until(lambda: len(client.nodes()) == 1)
+    assert client.discovery().failures == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"END\r\n",
+        b"CONFIG cluster 0 3\r\n6\n\n\r\nEND\r\n",
+        b"CONFIG cluster 0 16\r\n6\nhost;1.2.3.4;1\r\nEND\r\n",
+        b"CONFIG cluster 0 99999999999\r\n",
+        b"CONFIG cluster 0 300\r\n6\nhalf|",
+        b"ERROR\r\n",
+        b"SERVER_ERROR busy\r\n",
+        b"\x00\xff" * 300 + b"\r\n",
+    ],
+)
+async def test_the_last_good_list_is_kept(amazon, make_aio, answer):
+    client = make_aio(
+        amazon.url, discovery=ElastiCache(interval=0.05, timeout=0.5), timeout=PATIENT
+    )
+    await client.set_many(VALUES)
+    amazon.answer = answer
+    await until(lambda: client.discovery().failures > 1)
+    assert len(client.nodes()) == 3
+    assert await client.get_many(KEYS) == VALUES
+    amazon.answer = None
+    await until(lambda: client.discovery().failures == 0)
+
+
+async def test_another_endpoint_is_asked_if_the_first_can_not_be(nodes, make_aio):
+    with ConfigurationEndpoint(nodes) as second:
+        with ConfigurationEndpoint(nodes[:1]) as first:
+            client = make_aio([first.url, second.url], discovery=SOON, timeout=PATIENT)
+            await client.set("a", 1)
+            assert len(client.nodes()) == 1
+            assert second.asked == 0
+        second.version = 2
+        await until(lambda: len(client.nodes()) == 3)
+
+
+async def test_no_endpoint_at_first_is_an_outage(make_aio):
+    with MemcachedServer() as gone:
+        url = gone.url
+    client = make_aio(url, discovery="elasticache", timeout=PATIENT)
+    for command in (
+        lambda: client.get("a"),
+        lambda: client.get_many(KEYS),
+        lambda: client.set_many(VALUES),
+        lambda: client.delete_many(KEYS),
+        client.version,
+        client.open,
+    ):
+        with pytest.raises(NoNodesAvailable, match="no servers were found"):
+            await command()
+
+
+async def test_no_endpoint_at_first_is_forgiven_as_any_outage(nodes, make_aio):
+    with MemcachedServer() as gone:
+        url = gone.url
+    client = make_aio(url, discovery="elasticache", timeout=PATIENT, on_error="miss")
+    assert await client.get("a") is None
+    assert await client.get_many(KEYS) == {}
+    assert await client.set_many(VALUES) == KEYS
+    assert await client.delete_many(KEYS) == 0
+    assert await client.set("a", 1) is False
+    assert await client.version() == {}
+    assert await client.flush_all() is False
+    assert client.client_stats().outages >= 7
+
+
+async def test_a_server_that_keeps_no_list_is_no_endpoint(three, make_aio):
+    client = make_aio(three[0].url, discovery="elasticache", timeout=PATIENT)
+    with pytest.raises(NoNodesAvailable, match="no such endpoint"):
+        await client.get("a")
+
+
+async def test_a_closed_client_looks_no_more(amazon, make_aio):
+    client = make_aio(amazon.url, discovery=SOON, timeout=PATIENT)
+    await client.set("a", 1)
+    await another_look(amazon)
+    await client.close()
+    with pytest.raises(PoolClosed):
+        await client.get("a")
+    never_used = make_aio(amazon.url, discovery=SOON, timeout=PATIENT)
+    await never_used.close()
+    with pytest.raises(PoolClosed):
+        await never_used.get("a")
+
+
+async def test_servers_that_are_found_can_not_be_changed_by_hand(amazon, make_aio):
+    client = make_aio(amazon.url, discovery="elasticache", timeout=PATIENT)
+    with pytest.raises(ConfigurationError, match="discovery"):
+        await client.add_node("other")
+
+
+class Own:
+    """A user's own discovery."""
+
+    interval = 0.05
+    timeout = 5.0
+
+    def __init__(self, servers):
+        self.answer: object = Discovered(servers)
+        self.given = None
+
+    async def find(self, servers, timeout):
+        self.given = [server.name for server in servers]
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def test_a_discovery_of_the_users_own(three, make_aio):
+    servers = [Server.at(server.url) for server in three]
+    own = Own(servers[:2])
+    client = make_aio("where:1", discovery=own, timeout=PATIENT)
+    await client.set_many(VALUES)
+    assert own.given == ["where:1"]
+    assert len(client.nodes()) == 2
+    own.answer = LookupError("away")
+    await until(lambda: client.discovery().failures > 0)
+    assert client.discovery().last_error == "away"
+    own.answer = Discovered(servers)
+    await until(lambda: len(client.nodes()) == 3)
+
+
+async def test_a_list_that_the_hashing_can_not_count_with_is_not_used(three, make_aio):
+    servers = [Server.at(server.url) for server in three]
+    own = Own(servers)
+    client = make_aio("where:1", discovery=own, timeout=PATIENT, hashing="ketama")
+    await client.set("a", 1)
+    own.answer = Discovered([Server(servers[0].address, 1.5), servers[1]])
+    await until(lambda: client.discovery().failures > 0)
+    assert "whole numbers" in client.discovery().last_error
+    assert len(client.nodes()) == 3
+
+
+def test_an_unknown_discovery_is_refused():
+    with pytest.raises(ConfigurationError, match="'elasticache', 'dns'"):
+        AsyncClient("one:1", discovery="consul")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="looks up names"):
+        AsyncClient("/run/memcached.sock", discovery="dns")

@@ -18,6 +18,7 @@ from cenote.cluster.router import Router
 from cenote.cluster.server import Server
 from cenote.connection import Credentials, TCPAddress, UnixAddress
 from cenote.errors import (
+    BadConnector,
     AuthenticationFailed,
     CenoteError,
     ClientError,
@@ -29,6 +30,7 @@ from cenote.errors import (
     InvalidKey,
     LeaseError,
     LocalServerError,
+    NestedAcquire,
     NoNodesAvailable,
     NotSerializable,
     OperationTimeout,
@@ -72,6 +74,7 @@ __all__ = [
     "AsyncDiscovery",
     "AsyncKeyedPool",
     "AsyncPool",
+    "BadConnector",
     "AuthenticationFailed",
     "CenoteError",
     "Client",
@@ -97,6 +100,7 @@ __all__ = [
     "KeyedPool",
     "LeaseError",
     "LocalServerError",
+    "NestedAcquire",
     "NoNodesAvailable",
     "NodeHealth",
     "NotSerializable",

@@ -101,6 +101,14 @@ class LeaseError(PoolError, RuntimeError):
     """A connection was returned twice, to the wrong pool, or from a forked child."""
 
 
+class NestedAcquire(PoolError, RuntimeError):
+    """A thread or task that holds a connection would have waited for another of the same pool."""
+
+
+class BadConnector(PoolError, TypeError):
+    """The connector returned what can not be pooled: ``None``, or what is in the pool already."""
+
+
 class WrongLoop(PoolError, RuntimeError):
     """An asyncio pool or client was used from another event loop than its own."""
 

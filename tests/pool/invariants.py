@@ -109,7 +109,8 @@ def _assert_slots(core: Core, ledger: Ledger) -> None:
     held = states[IDLE] + states[RESERVED] + states[LEASED] + states[RESETTING] + states[CLOSING]
     if held + len(core.connects) <= core.max_size:
         ledger.largest = core.max_size
-    assert held + len(core.connects) <= ledger.largest, f"{held}+{len(core.connects)} slots"
+    most = ledger.largest + core.options.burst
+    assert held + len(core.connects) <= most, f"{held}+{len(core.connects)} slots"
 
 
 def _assert_states(core: Core) -> None:
@@ -136,7 +137,7 @@ def _assert_no_lost_wake_up(core: Core, now: float) -> None:
     assert not core.stack.idle, "somebody waits beside an idle connection"
     if now < core.backoff.retry_at or len(waiting) <= core.connecting + len(core.stack.idle):
         return
-    assert not core.may_add(), "somebody waits beside a free slot"
+    assert not core.may_add(now), "somebody waits beside a free slot"
 
 
 def _assert_bounded(core: Core, now: float) -> None:
@@ -165,6 +166,7 @@ def assert_at_rest(core: Core, ledger: Ledger) -> None:
     assert not queued(core)
     assert not core.connects
     assert core.size == len(core.stack.idle), f"{core.size - len(core.stack.idle)} slots are lost"
+    assert core.size <= core.max_size, "a burst is over and its connections are still there"
     assert not core.stack.lent
     assert all(resource.owner is None for resource in ledger.resources)
     acquired, used = core.roster.acquired()

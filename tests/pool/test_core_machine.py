@@ -38,6 +38,8 @@ OPTIONS = st.builds(
     PoolOptions,
     min_size=st.integers(0, 2),
     max_size=st.integers(2, 4),
+    burst=st.sampled_from([0, 0, 2]),
+    burst_after=st.sampled_from([0.0, 0.3]),
     max_waiting=st.sampled_from([None, 0, 2, 5]),
     fairness=st.sampled_from(["eventual", "strict", "barging"]),
     fair_after=st.sampled_from([0.0, 0.001, 1.0]),
@@ -421,6 +423,18 @@ class PoolMachine(RuleBasedStateMachine):
         self.follow()
 
     @precondition(lambda self: not self.closing_began)
+    @rule()
+    def pause(self) -> None:
+        self.core.pause(self.now)
+        self.follow()
+        assert self.core.stack.take(self.now) is None
+
+    @rule()
+    def resume(self) -> None:
+        self.core.resume(self.now)
+        self.follow()
+
+    @precondition(lambda self: not self.closing_began)
     @rule(really=st.integers(0, 9), how=st.sampled_from(["drain", "close"]))
     def end(self, really: int, how: str) -> None:
         assume(really == 0)
@@ -464,6 +478,7 @@ class PoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "core"):
             return
+        self.resume()
         self.come_to_rest()
         assert_at_rest(self.core, self.ledger)
         self.core.close(self.now)

@@ -196,6 +196,21 @@ def test_limits_are_lowered_for_all_keys(run: Run) -> None:
     run(scenario)
 
 
+def test_a_pause_holds_for_keys_that_come_later_too(run: Run) -> None:
+    async def scenario() -> None:
+        async with AsyncKeyedPool(Hosts()) as pool:
+            await use(pool, "a")
+            pool.pause()
+            for key in "ab":
+                with pytest.raises(PoolTimeout, match="the pool is paused"):
+                    await pool.acquire(key, timeout=0)
+            pool.resume()
+            for key in "ab":
+                await use(pool, key)
+
+    run(scenario)
+
+
 @pytest.mark.proof
 def test_a_cancelled_caller_of_one_key_takes_nothing_from_another(proof: Proof) -> None:
     async def scenario(victim: Victim) -> None:

@@ -296,6 +296,20 @@ def test_one_key_or_all_are_invalidated(backend: Backend) -> None:
         assert pool.stats().closed["invalidated"] == 2
 
 
+def test_a_pause_holds_for_keys_that_come_later_too(backend: Backend) -> None:
+    with KeyedPool(backend.connector) as pool:
+        with pool.connection("a"):
+            pass
+        pool.pause()
+        for key in "ab":
+            with pytest.raises(PoolTimeout, match="the pool is paused"):
+                pool.acquire(key, timeout=0)
+        pool.resume()
+        for key in "ab":
+            with pool.connection(key, PATIENCE):
+                pass
+
+
 def test_lower_limits_close_what_is_idle_and_what_comes_back(backend: Backend) -> None:
     with KeyedPool(backend.connector, max_total=4, max_per_key=4) as pool:
         held = [pool.acquire(key) for key in "aabc"]

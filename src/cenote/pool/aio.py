@@ -22,7 +22,7 @@ from cenote.pool.connector import AsyncConnector, AsyncHooks, Classify, async_ho
 from cenote.pool.driver_aio import AsyncDriver
 from cenote.pool.fast_path import Entry
 from cenote.pool.observer import Observer
-from cenote.pool.options import Fairness, OnDown, Order, PoolOptions
+from cenote.pool.options import Fairness, Nested, OnDown, Order, PoolOptions
 from cenote.pool.stats import CloseReport, Holder, PoolStats
 from cenote.pool.waiters import Ticket
 
@@ -62,6 +62,8 @@ class AsyncPool(AsyncDriver[T]):
         *,
         min_size: int = 0,
         max_size: int = 10,
+        burst: int = 0,
+        burst_after: float = 5.0,
         timeout: float | None = 5.0,
         max_waiting: int | None = 1024,
         fairness: Fairness = "eventual",
@@ -80,6 +82,7 @@ class AsyncPool(AsyncDriver[T]):
         check_after: float = 0.5,
         keepalive: float | None = None,
         leak_after: float | None = None,
+        nested: Nested = "allow",
         histograms: bool = False,
         check: Callable[[T], Awaitable[bool] | bool] | bool = True,
         reset: Callable[[T], object] | bool = True,
@@ -90,12 +93,13 @@ class AsyncPool(AsyncDriver[T]):
         rng: random.Random | None = None,
     ) -> None:
         options = PoolOptions(
-            min_size=min_size, max_size=max_size, timeout=timeout, max_waiting=max_waiting,
-            fairness=fairness, fair_after=fair_after, order=order, max_connecting=max_connecting,
-            connect_timeout=connect_timeout, backoff_base=backoff_base, backoff_cap=backoff_cap,
-            on_down=on_down, down_after=down_after, max_idle=max_idle, max_lifetime=max_lifetime,
+            min_size=min_size, max_size=max_size, burst=burst, burst_after=burst_after,
+            timeout=timeout, max_waiting=max_waiting, fairness=fairness, fair_after=fair_after,
+            order=order, max_connecting=max_connecting, connect_timeout=connect_timeout,
+            backoff_base=backoff_base, backoff_cap=backoff_cap, on_down=on_down,
+            down_after=down_after, max_idle=max_idle, max_lifetime=max_lifetime,
             lifetime_jitter=lifetime_jitter, max_uses=max_uses, check_after=check_after,
-            keepalive=keepalive, leak_after=leak_after, histograms=histograms,
+            keepalive=keepalive, leak_after=leak_after, nested=nested, histograms=histograms,
         )  # fmt: skip
         found = async_hooks(connector, check=check, reset=reset, classify=classify)
         self._set_up(found, options, name, observer, clock, rng)
@@ -296,6 +300,21 @@ class AsyncPool(AsyncDriver[T]):
             ConfigurationError: The sizes are out of range; nothing changes.
         """
         self._order(lambda now: self._core.resize(min_size, max_size, now))
+
+    def pause(self) -> None:
+        """Hand nothing out and open nothing until ``resume``: callers wait, leases come back.
+
+        For an operator who replaces the server: pause, change it, ``invalidate_all()``, resume. The
+        deadlines of those who wait run on.
+
+        Raises:
+            PoolClosed: The pool is closed, or being drained.
+        """
+        self._order(self._core.pause)
+
+    def resume(self) -> None:
+        """Go on after ``pause``; without one, do nothing."""
+        self._order(self._core.resume)
 
     def invalidate_all(self) -> None:
         """Hand none of the present connections out again; those on lease are closed on return."""

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
 
-from cenote.errors import ConnectFailed, PoolSaturated
+from cenote.errors import ConnectFailed, NestedAcquire, PoolSaturated
 from cenote.pool.actor_aio import Actor
 from cenote.pool.connector import AsyncHooks
 from cenote.pool.core import PoolCore
@@ -112,7 +112,7 @@ class Checkout(Generic[T]):
         seeker = self._seeker(loop)
         try:
             entry = self._seek(seeker)
-        except (PoolSaturated, ConnectFailed):
+        except (PoolSaturated, ConnectFailed, NestedAcquire):
             return None
         if entry is None:
             self._withdraw(seeker)

@@ -56,6 +56,7 @@ from cenote.pool import refusals, reports
 from cenote.pool.actions import Close, Connect
 from cenote.pool.budget import Budget
 from cenote.pool.fast import (
+    ALWAYS,
     CLOSED,
     FOREIGN,
     NEVER,
@@ -155,6 +156,9 @@ class PoolCore(Leasing[T]):
 
     def connected(self, connect: Connect, resource: T, now: float) -> None:
         """A connection is open: it goes to the head waiter, or to idle."""
+        if resource is None or self._has(resource):
+            self.connect_failed(connect, refusals.bad_resource(self, resource), now)
+            return
         self.end_connect(connect)
         entry = Entry(self.stack, resource, self.roster.next_serial(), now, NEVER)
         entry.generation = connect.generation
@@ -171,6 +175,15 @@ class PoolCore(Leasing[T]):
         self.upkeep.replaced(connect.replaces, now)
         self.welcome(entry, now)
         self.settle(now)
+
+    def _has(self, resource: T) -> bool:
+        """Say whether a resource is in the pool, idle or on loan."""
+        for entry in self.roster:
+            if entry.key == id(resource):
+                held = entry.resource if entry.ref is None else entry.ref()
+                if held is resource:
+                    return True
+        return False
 
     def grow(self, now: float) -> bool:
         """Open one more connection, if the pool may and none is being opened; True: one is."""
@@ -226,6 +239,24 @@ class PoolCore(Leasing[T]):
         """
         check_sizes(min_size, max_size)
         self.min_size, self.max_size = min_size, max_size
+        self.settle(now)
+
+    def pause(self, now: float) -> None:
+        """Hand nothing out and open nothing until ``resume``; callers wait, leases come back.
+
+        Raises:
+            PoolClosed: The pool is closed, or being drained.
+        """
+        if self.phase in ("draining", "closed"):
+            raise refusals.closed(self, None, now)
+        self.phase = "paused"
+        self.stack.barrier = ALWAYS
+        self.settle(now)
+
+    def resume(self, now: float) -> None:
+        """Go on after ``pause``; without one, do nothing."""
+        if self.phase == "paused":
+            self.phase = "ready"
         self.settle(now)
 
     @property

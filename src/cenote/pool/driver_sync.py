@@ -28,7 +28,7 @@ from random import Random
 from types import EllipsisType
 from typing import Any, TypeVar
 
-from cenote.errors import ConnectFailed, LeaseError, PoolSaturated
+from cenote.errors import ConnectFailed, LeaseError, NestedAcquire, PoolSaturated
 from cenote.pool.actions import Close, Connect, Ping, Tell, Warn
 from cenote.pool.budget import Budget
 from cenote.pool.connector import Hooks, Verdict, judge
@@ -181,7 +181,7 @@ class Driver(Front[T]):
             entry = self._ask(ticket)
             while entry is not None and entry.state == RESERVED:
                 entry = entry if self._check(ticket, entry) else self._ask(ticket)
-        except (PoolSaturated, ConnectFailed):
+        except (PoolSaturated, ConnectFailed, NestedAcquire):
             return None
         finally:
             if entry is None:

@@ -28,7 +28,7 @@ from cenote.pool.fast_path_sync import KeyedFront
 from cenote.pool.keeper_sync import KEEPER
 from cenote.pool.keyring import Keyring
 from cenote.pool.observer import Observer
-from cenote.pool.options import Fairness, OnDown, Order, PoolOptions, check_shares, per_key
+from cenote.pool.options import Fairness, Nested, OnDown, Order, PoolOptions, check_shares, per_key
 from cenote.pool.stats import CloseReport, Holder, PoolStats
 from cenote.pool.sync import Pool, let_go
 
@@ -134,6 +134,7 @@ class KeyedPool(KeyedFront[K, T]):
         check_after: float = 0.5,
         keepalive: float | None = None,
         leak_after: float | None = None,
+        nested: Nested = "allow",
         histograms: bool = False,
         check: Callable[[T], bool] | bool = True,
         reset: Callable[[T], object] | bool = True,
@@ -150,7 +151,8 @@ class KeyedPool(KeyedFront[K, T]):
             connect_timeout=connect_timeout, backoff_base=backoff_base, backoff_cap=backoff_cap,
             on_down=on_down, down_after=down_after, max_idle=max_idle, max_lifetime=max_lifetime,
             lifetime_jitter=lifetime_jitter, max_uses=max_uses, check_after=check_after,
-            keepalive=keepalive, leak_after=leak_after, histograms=histograms,
+            keepalive=keepalive, leak_after=leak_after, nested=nested,
+            histograms=histograms,
         )  # fmt: skip
         self._connector_for_key = connector_for_key
         self._hooks_of = partial(hooks, check=check, reset=reset, classify=classify)
@@ -301,6 +303,27 @@ class KeyedPool(KeyedFront[K, T]):
             pools = self.keyring.known()
         for pool in pools:
             pool.resize(0, most)
+
+    def pause(self) -> None:
+        """Hand nothing out and open nothing for any key until ``resume``; see ``Pool.pause``.
+
+        Raises:
+            PoolClosed: The pool is closed, or being drained.
+        """
+        with self.lock:
+            self._expect_open()
+            self.keyring.paused = True
+            pools = self.keyring.known()
+        for pool in pools:
+            pool.pause()
+
+    def resume(self) -> None:
+        """Go on after ``pause``; without one, do nothing."""
+        with self.lock:
+            self.keyring.paused = False
+            pools = self.keyring.known()
+        for pool in pools:
+            pool.resume()
 
     def invalidate_all(self, key: K | None = None) -> None:
         """Hand none of the present connections out again; those on lease are closed on return.

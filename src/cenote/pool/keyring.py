@@ -38,6 +38,7 @@ class Keyring(Budget[Core], Generic[K, F]):
         name: The keyed pool's.
         fronts: The front of each key that has, or awaits, a connection.
         lent: The entries that were lent bare, whichever key's.
+        paused: Whether keys that are added begin paused.
         phase: What the keyed pool is in; a key can only be added while it is ready.
     """
 
@@ -47,6 +48,7 @@ class Keyring(Budget[Core], Generic[K, F]):
         self.fronts: dict[K, F] = {}
         self.lent: dict[int, Entry[Any]] = {}
         self.phase: Phase = "ready"
+        self.paused = False
         self._rousing = False
         self._faded: WeakValueDictionary[K, F] = WeakValueDictionary()
         self._asked: dict[Core, float] = {}  # when a caller came last
@@ -63,6 +65,8 @@ class Keyring(Budget[Core], Generic[K, F]):
             return known
         for member in list(self.members):
             self._forget(member, now)
+        if self.paused:
+            core.pause(now)
         core.stack.lent, core.stack.key = self.lent, key
         self._faded[key] = front
         return front

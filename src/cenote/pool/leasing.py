@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from cenote.errors import LeaseError, PoolTimeout
 from cenote.pool import refusals
-from cenote.pool.actions import Reset
+from cenote.pool.actions import Reset, Warn
 from cenote.pool.connector import Verdict
 from cenote.pool.fast import DETACHED, LEASED, NEVER, RESERVED, RESETTING
 from cenote.pool.fast_path import Entry
@@ -189,6 +189,8 @@ class Leasing(Settlement[T]):
 
     def _may_take(self, ticket: Ticket[T], now: float) -> bool:
         head = self.waiters.head
+        if self.phase == "paused":
+            return False
         if head is None or ticket.serial <= head.serial:
             return True
         return ticket.state == NEW and now < self.hand_off_from(head)
@@ -205,9 +207,24 @@ class Leasing(Settlement[T]):
             if self.observer is not None:
                 self.tell(self.observer.saturated)
             raise refusals.saturated(self, ticket, now)
+        if self.options.nested != "allow" and self._may_block_itself(ticket, now):
+            self._object_to(ticket, now)
         self.tallies.waited += 1
         self.waiters.add(ticket)
         self.appoint(ticket, now)
+
+    def _may_block_itself(self, ticket: Ticket[T], now: float) -> bool:
+        """Say whether the caller holds a connection, and nothing but a release can serve it."""
+        if self.size < self.most(now) or ticket.holder is None:
+            return False
+        return any(entry.holder == ticket.holder for entry in self.roster.leased())
+
+    def _object_to(self, ticket: Ticket[T], now: float) -> None:
+        error = refusals.nested(self, ticket, now)
+        if self.options.nested == "error":
+            ticket.state = FAILED
+            raise error
+        self.actions.append(Warn(str(error), logged=True))
 
     @property
     def _full(self) -> bool:

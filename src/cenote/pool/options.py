@@ -16,6 +16,7 @@ from cenote.errors import ConfigurationError
 Fairness = Literal["eventual", "strict", "barging"]
 Order = Literal["lifo", "fifo"]
 OnDown = Literal["wait", "fail"]
+Nested = Literal["allow", "warn", "error"]
 
 NO_LIMIT = 2**31 - 1
 """The ``max_size`` of a pool that has none; its errors do not mention it."""
@@ -30,6 +31,9 @@ class PoolOptions:
             ``max_size``.
         max_size: Hard cap on slots; a slot is held from the start of connecting until close has
             returned. 1 or more.
+        burst: Slots beyond ``max_size`` that may be used once the head waiter has waited for
+            ``burst_after``; what they hold is closed as soon as nobody waits any more.
+        burst_after: Seconds of waiting that call for a burst; 0: at once.
         timeout: One absolute deadline for queueing, connecting and checking; ``None``: no limit;
             0: do not wait.
         max_waiting: Callers that may wait at once; the next fails at once. ``None``: no limit.
@@ -58,11 +62,16 @@ class PoolOptions:
             always.
         keepalive: Idle connections are pinged about this often. ``None``: off.
         leak_after: A lease held longer than this is reported once. ``None``: off.
+        nested: What happens to a thread or task that holds a connection and asks for another while
+            every slot is taken, so that it may wait for itself: ``"allow"``, ``"warn"`` or
+            ``"error"`` (``NestedAcquire``).
         histograms: Keep histograms of wait, use and create times.
     """
 
     min_size: int = 0
     max_size: int = 10
+    burst: int = 0
+    burst_after: float = 5.0
     timeout: float | None = 5.0
     max_waiting: int | None = 1024
     fairness: Fairness = "eventual"
@@ -81,17 +90,19 @@ class PoolOptions:
     check_after: float = 0.5
     keepalive: float | None = None
     leak_after: float | None = None
+    nested: Nested = "allow"
     histograms: bool = False
 
     def __post_init__(self) -> None:
         _count("max_size", self.max_size, 1)
         check_sizes(self.min_size, self.max_size)
+        _count("burst", self.burst, 0)
         _optional_count("max_waiting", self.max_waiting, 0)
         _count("max_connecting", self.max_connecting, 1)
         _count("down_after", self.down_after, 1)
         _optional_count("max_uses", self.max_uses, 1)
         _optional_seconds("timeout", self.timeout)
-        for name in ("fair_after", "check_after"):
+        for name in ("fair_after", "check_after", "burst_after"):
             _seconds(name, getattr(self, name))
         for name in ("connect_timeout", "backoff_base", "backoff_cap"):
             _positive(name, getattr(self, name))
@@ -99,6 +110,7 @@ class PoolOptions:
             _optional_positive(name, getattr(self, name))
         _choice("fairness", self.fairness, ("eventual", "strict", "barging"))
         _choice("order", self.order, ("lifo", "fifo"))
+        _choice("nested", self.nested, ("allow", "warn", "error"))
         _choice("on_down", self.on_down, ("wait", "fail"))
         if not isinstance(self.histograms, bool):
             raise ConfigurationError(_refusal("histograms", self.histograms, "True or False"))

@@ -11,9 +11,11 @@ from copy import copy
 from typing import TypeVar
 
 from cenote.errors import (
+    BadConnector,
     ConnectFailed,
     ConnectRejected,
     LeaseError,
+    NestedAcquire,
     PoolClosed,
     PoolError,
     PoolSaturated,
@@ -96,6 +98,24 @@ def cold(state: PoolState[T]) -> PoolError:
     return error
 
 
+def nested(state: PoolState[T], ticket: Ticket[T], now: float) -> NestedAcquire:
+    """Build the error of whoever would wait for a connection while holding one."""
+    stats, who = snapshot(state), state.describe(ticket.holder)[0]
+    text = (
+        f"{who!r} holds a connection of pool {state.name!r} and asks for another while every slot "
+        f"is taken, so it may wait for itself: {_circumstances(state, stats, now)}; release the "
+        "first one before, pass it on, or raise max_size above the number of such callers"
+    )
+    return NestedAcquire(text, pool=state.name, waited=now - ticket.since, stats=stats)
+
+
+def bad_resource(state: PoolState[T], resource: T) -> BadConnector:
+    """Build the error of a connector that returned what can not be pooled."""
+    what = "None" if resource is None else f"{resource!r}, which is in the pool already"
+    text = f"the connector of pool {state.name!r} returned {what}: each call must open a new one"
+    return BadConnector(text, pool=state.name)
+
+
 def not_leased(state: PoolState[T], entry: Entry[T]) -> LeaseError:
     """Build the error of whoever returns what is not out on lease."""
     if entry.state == FOREIGN:
@@ -106,6 +126,10 @@ def not_leased(state: PoolState[T], entry: Entry[T]) -> LeaseError:
 
 
 def _advice(state: PoolState[T], stats: PoolStats, cause: BaseException | None) -> str:
+    if state.phase == "paused":
+        return "the pool is paused: call resume()"
+    if isinstance(cause, BadConnector):
+        return str(cause)
     if cause is not None:
         return f"connecting fails with {_name(cause)}: check that the server can be reached"
     if _is_crowded_out(state):
@@ -123,7 +147,8 @@ def _is_crowded_out(state: PoolState[T]) -> bool:
 
 def _circumstances(state: PoolState[T], stats: PoolStats, now: float) -> str:
     """Say what the pool's slots are doing, and who holds the oldest leases."""
-    limit = "" if stats.max_size >= NO_LIMIT else f"/{stats.max_size}"
+    burst = f"+{state.options.burst}" if state.options.burst else ""
+    limit = "" if stats.max_size >= NO_LIMIT else f"/{stats.max_size}{burst}"
     parts = [f"{stats.used}{limit} in use", *_counts(stats)]
     concerned = [state]
     if state.budget is not None and _is_crowded_out(state):

@@ -107,7 +107,7 @@ class Settlement(PoolState[T]):
         idle = self.stack.idle
         while idle:
             head = self.waiters.head
-            if head is None:
+            if head is None or self.phase == "paused":
                 return
             if now < self.hand_off_from(head):
                 if not self.watched(now):
@@ -141,7 +141,7 @@ class Settlement(PoolState[T]):
         return "idle" if self.surplus else None
 
     def _grow(self, now: float) -> None:
-        while self.size < self.max_size and self._may_connect(now):
+        while self._may_connect(now):
             if self.wanted <= self.connecting or not self._claims_slot(now):
                 break
             self.connect(now)
@@ -149,6 +149,7 @@ class Settlement(PoolState[T]):
             self.budget.drop_claim(self)
         if now < self.backoff.retry_at < self.due and self.wanted > self.connecting:
             self.due = self.backoff.retry_at
+        self.due = min(self.due, self.burst_due(now))
 
     def _post(self, now: float) -> None:
         head, stack = self.waiters.head, self.stack
@@ -166,15 +167,33 @@ class Settlement(PoolState[T]):
 
     # Growth.
 
-    def may_add(self) -> bool:
-        """Say whether one more connection may be opened now, back-off aside."""
+    def may_add(self, now: float = ALWAYS) -> bool:
+        """Say whether one more connection may be opened, back-off aside.
+
+        Args:
+            now: Seconds; by default a burst does not count.
+        """
         limit = 1 if self.backoff.down else self.options.max_connecting
-        return self.size < self.max_size and self.connecting < limit
+        return self.size < self.most(now) and self.connecting < limit
+
+    def most(self, now: float) -> int:
+        """Return how many slots there are: more while the head waiter calls for a burst."""
+        head, options = self.waiters.head, self.options
+        called_for = head is not None and now - head.since >= options.burst_after
+        return self.max_size + (options.burst if called_for else 0)
+
+    def burst_due(self, now: float) -> float:
+        """Return when the head waiter will call for a burst; inf: never, or it does already."""
+        head, burst = self.waiters.head, self.options.burst
+        if head is None or not burst or self.size >= self.max_size + burst:
+            return NEVER
+        due = head.since + self.options.burst_after
+        return due if now < due else NEVER
 
     def _may_connect(self, now: float) -> bool:
         if self.phase not in ("ready", "draining"):
             return False
-        return now >= self.backoff.retry_at and self.may_add()
+        return now >= self.backoff.retry_at and self.may_add(now)
 
     def _claims_slot(self, now: float) -> bool:
         return self.budget is None or self.budget.claim(self, now)
@@ -183,7 +202,7 @@ class Settlement(PoolState[T]):
         """How many more connections the pool would open now, were there no budget."""
         if not self._may_connect(now):
             return 0
-        room = min(self.max_size - self.size, self.options.max_connecting - self.connecting)
+        room = min(self.most(now) - self.size, self.options.max_connecting - self.connecting)
         return max(0, min(room, self.wanted - self.connecting))
 
     def connect(self, now: float, replaces: int = 0) -> None:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 ROUND = 12  # times fair_after: within this, hand-offs go once round the queue
 FASTEST = 0.25  # of fair_after: the least time between two hand-offs, however long the queue
 
-Phase = Literal["opening", "ready", "draining", "closed"]
+Phase = Literal["opening", "ready", "paused", "draining", "closed"]
 Describe: TypeAlias = Callable[[object], tuple[str, str]]
 
 
@@ -125,9 +125,9 @@ class PoolState(Generic[T]):
 
     @property
     def surplus(self) -> bool:
-        """True while more slots are held than ``resize`` allows."""
-        size = self.size
-        return size > self.max_size and size - len(self.roster.closing) > self.max_size
+        """True while more slots are held than there may be, or than a burst that is over needs."""
+        size, most = self.size, self.max_size + (self.options.burst if self.waiters else 0)
+        return size > most and size - len(self.roster.closing) > most
 
     @property
     def size(self) -> int:

@@ -82,6 +82,7 @@ class Upkeep(Generic[T]):
     def _deadlines(self, now: float) -> Iterator[float]:
         pool = self._pool
         yield self._pruner.next_at
+        yield pool.burst_due(now)
         for connect in pool.connects:
             if not connect.overdue:
                 yield connect.deadline

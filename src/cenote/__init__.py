@@ -18,8 +18,8 @@ from cenote.cluster.router import Router
 from cenote.cluster.server import Server
 from cenote.connection import Credentials, TCPAddress, UnixAddress
 from cenote.errors import (
-    BadConnector,
     AuthenticationFailed,
+    BadConnector,
     CenoteError,
     ClientError,
     ConfigurationError,
@@ -74,8 +74,8 @@ __all__ = [
     "AsyncDiscovery",
     "AsyncKeyedPool",
     "AsyncPool",
-    "BadConnector",
     "AuthenticationFailed",
+    "BadConnector",
     "CenoteError",
     "Client",
     "ClientError",

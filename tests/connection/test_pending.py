@@ -131,7 +131,7 @@ async def test_before_its_reply_it_has_neither_result_nor_error() -> None:
         pending.result()
     with pytest.raises(asyncio.InvalidStateError):
         pending.exception()
-    assert futures._get_loop(pending) is asyncio.get_running_loop()
+    assert futures._get_loop(pending) is asyncio.get_running_loop()  # type: ignore[attr-defined]
 
 
 async def test_a_reply_that_comes_too_late_is_not_noted() -> None:

@@ -131,6 +131,22 @@ async def test_a_key_whose_value_was_long_does_not_hold_up_others(tmp_path: Path
         assert await big == (bytes(1 << 20), 0, 0)
 
 
+async def test_a_key_that_is_stored_short_is_not_long_any_more(tmp_path: Path) -> None:
+    async with world(tmp_path) as (peer, node):
+        peer.values[b"k"] = bytes(1 << 20)
+        await ask(node, b"k")
+        stored = node.request(store("set", b"k", b"short", 0, 0), soon())
+        assert await stored == STORED
+        link = await warm(peer, node)
+        link.requests.clear()
+        link.answered = 0
+        asked = [ask(node, key) for key in (b"k", b"small")]
+        await until(lambda: peer.asked() >= 2)
+        assert carrier(peer, b"k") is carrier(peer, b"small")
+        peer.answer()
+        await asyncio.gather(*asked)
+
+
 async def test_many_long_requests_leave_a_connection_to_the_others(tmp_path: Path) -> None:
     async with world(tmp_path, sharing=SHORT, max_size=3) as (peer, node):
         await warm(peer, node)

@@ -179,3 +179,38 @@ async def test_a_lane_that_ends_leaves_the_line_to_the_next(tmp_path: Path) -> N
         assert await waiting == (b"waiting", 0, 0)
         assert await asyncio.gather(*sent) == [STORED] * 20
         assert node.health().retries > 0
+
+
+async def test_what_is_sent_again_keeps_its_order_and_goes_first(tmp_path: Path) -> None:
+    async with world(tmp_path, max_size=1) as (peer, node):
+        await ask(node, b"warm")
+        peer.eager = False
+        lost = [node.request(store("set", b"k", b"%d" % n, 0, 0), soon()) for n in range(20)]
+        await until(lambda: peer.links[0].unanswered == 20)
+        peer.eager = True
+        peer.links[0].transport.abort()
+        assert await asyncio.gather(*lost) == [STORED] * 20
+        values = [each.split()[-1] for each in peer.links[1].requests]
+        assert values == [b"%d" % n for n in range(20)]
+
+
+async def test_once_a_connection_has_served_the_line_nothing_waits_in_the_pool(
+    tmp_path: Path,
+) -> None:
+    """So it does not give way to a connection that it has made needless."""
+    async with world(tmp_path, max_size=2, max_waiting=10) as (peer, node):
+        async with node.pool.connection():  # the other connection is not to be had
+            await ask(node, b"warm")
+            link = peer.links[-1]
+            link.transport.pause_reading()
+            accepted: list[asyncio.Future[object]] = []
+            with pytest.raises(PoolSaturated):
+                while len(accepted) < 1000:
+                    request = store("set", b"k", VALUE, 0, 0)
+                    accepted.append(node.request(request, soon()))  # type: ignore[arg-type]
+                    await turns(1)
+            assert node.pool.stats().waiting == 1
+            link.transport.resume_reading()
+            assert await asyncio.gather(*accepted) == [STORED] * len(accepted)
+            assert node.pool.stats().waiting == 0
+            assert node.pool.stats().handoffs <= 2

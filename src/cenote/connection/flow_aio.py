@@ -36,7 +36,7 @@ from contextvars import Context
 from copy import copy
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cenote.connection import inherited_aio
 from cenote.connection.pending_path_aio import Pending, wake
@@ -199,7 +199,8 @@ class Flow:
         if len(gets) == 1:
             parts.append(self._depart(gets[0]))
         elif gets:
-            request = get_many(dict.fromkeys([pending.request.key for pending in gets]))
+            keys: list[Any] = [pending.request.key for pending in gets]
+            request = get_many(dict.fromkeys(keys))
             self._parser.expect(request)
             gets[0].followers = len(gets) - 1
             self._queue.extend(gets)
@@ -239,7 +240,8 @@ class Flow:
         The replies are let go of: this frame is below those of who is woken, and so in the
         traceback of an error among them.
         """
-        queue, settled = self._queue, []
+        queue = self._queue
+        settled: list[Pending] = []
         for reply in replies:
             pending = queue.popleft()
             if pending.followers:
@@ -255,11 +257,12 @@ class Flow:
 
     def _share(self, pending: Pending, reply: Reply, settled: list[Pending]) -> None:
         """Give each get that left with others its own part of their reply."""
+        items: dict[Any, Any] | None = reply if isinstance(reply, dict) else None
         followers = pending.followers
         pending.followers = 0
         while True:
             # An error is copied: a traceback belongs to one raising.
-            own = reply.get(pending.request.key) if isinstance(reply, dict) else copy(reply)
+            own = copy(reply) if items is None else items.get(pending.request.key)
             if pending.settle(own):
                 settled.append(pending)
             if not followers:
@@ -273,8 +276,9 @@ class Flow:
         if not head.followers:
             self.sharer.long_reply(head.request.key)
         elif isinstance(reply, dict):
-            for key, item in reply.items():
-                if len(item[0]) >= LONG:
+            items: dict[Any, Any] = reply
+            for key, (value, _, _) in items.items():
+                if len(value) >= LONG:
                     self.sharer.long_reply(key)
 
     def _wake(self, settled: list[Pending]) -> None:

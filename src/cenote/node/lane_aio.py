@@ -185,8 +185,7 @@ class Lanes:
             self.enter()
         wide = self._wide
         if wide is not None and (
-            len(request.payload) >= self._long
-            or (self._long_keys and request.key in self._long_keys)
+            len(request.payload) >= self._long or (self._long_keys and self._is_long(request))
         ):
             return wide.request(request, deadline)
         lane = self.choose()
@@ -336,6 +335,12 @@ class Lanes:
             while len(self._long_keys) >= _MOST_LONG_KEYS:
                 del self._long_keys[next(iter(self._long_keys))]
             self._long_keys[key] = None
+
+    def _is_long(self, request: Request) -> bool:
+        """Tell whether a short request is about a long value; one that is stored short is not."""
+        if request.verb == "set":
+            self._long_keys.pop(request.key, None)  # type: ignore[call-overload]
+        return request.key in self._long_keys
 
     def _strike(self, lane: Lane) -> None:
         self._leased.discard(lane)

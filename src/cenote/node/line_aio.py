@@ -46,6 +46,7 @@ class Line:
         self._pool = pool
         self._max_waiting = inf if max_waiting is None else max_waiting
         self._queue: deque[Pending] = deque()
+        self._joined = 0  # how many at its head were on their way before
         self._opener: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._strikes_at = inf
@@ -87,20 +88,24 @@ class Line:
         """Tell whether nobody else may stand here; those who have left take up no room."""
         if self.waiting >= self._max_waiting and now >= self._swept_at + _SOONEST:
             self._swept_at = now
-            self._queue = deque(each for each in self._queue if not each.done())
+            self._keep([each for each in self._queue if not each.done()])
         return self.waiting >= self._max_waiting
 
     def join(self, pending: Pending) -> bool:
-        """Have a request that was on its way before stand at the head; False: it may not."""
+        """Have a request stand before those that were not on their way yet; False: it may not."""
         if self._closed:
             return False
-        self._queue.appendleft(pending)
+        self._queue.insert(self._joined, pending)
+        self._joined += 1
         self._attend(pending.deadline, monotonic())
         return True
 
     def serve(self, channel: AsyncConnection) -> None:
         """Send the oldest request, if anybody waits for it still."""
         pending = self._queue.popleft()
+        self._joined = max(0, self._joined - 1)
+        if not self._queue:
+            self._dismiss()
         if not pending.done():
             if pending.deadline > monotonic():
                 channel.ask(pending)
@@ -157,13 +162,22 @@ class Line:
         now = monotonic()
         there = [each for each in self._queue if not each.done()]
         late = [each for each in there if each.deadline <= now]
-        self._queue = deque(each for each in there if each.deadline > now)
+        self._keep([each for each in there if each.deadline > now])
         if late:
             since = min(each.began for each in late)
             self._fail_each(late, self._pool.refusal("timeout", since))
         if self._queue:
             self._attend(min(each.deadline for each in self._queue), now)
-        elif self._opener is not None:
+        else:
+            self._dismiss()
+
+    def _keep(self, those: list[Pending]) -> None:
+        self._queue = deque(those)
+        self._joined = sum(each.again for each in those)
+
+    def _dismiss(self) -> None:
+        """Nobody stands here any more: open nothing, and wait in the pool for nothing."""
+        if self._opener is not None:
             self._opener.cancel()
             self._opener = None
 
@@ -180,13 +194,14 @@ class Line:
 
     def forget(self) -> None:
         """In a forked child: have nothing to do with the parent's callers."""
-        self._queue.clear()
+        self._keep([])
         self._opener = self._timer = None
         self._strikes_at = inf
 
     def _fail(self, error: CenoteError) -> None:
-        lost, self._queue = self._queue, deque()
-        self._fail_each(list(lost), error)
+        lost = list(self._queue)
+        self._keep([])
+        self._fail_each(lost, error)
 
     def _fail_each(self, lost: list[Pending], error: CenoteError) -> None:
         """Fail each with an error of its own: a traceback belongs to one raising."""

@@ -11,6 +11,7 @@ import trustme
 
 from tests.connectors.postgres import PostgresServer
 from tests.connectors.services import LineServer
+from tests.connectors.web import WebServer
 from tests.pool.conftest import run
 
 __all__ = ["run"]
@@ -57,3 +58,15 @@ def postgres(_postgres: PostgresServer) -> PostgresServer:
     """A running PostgreSQL without sessions; a test may stop it."""
     _postgres.terminate_sessions()
     return _postgres
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    with WebServer() as server:
+        yield server
+
+
+@pytest.fixture
+def secret_web(certified: Certified) -> Iterator[WebServer]:
+    with WebServer(tls=certified.server) as server:
+        yield server

@@ -14,7 +14,6 @@ import contextlib
 import math
 import os
 import select
-import socket
 import ssl
 from functools import partial
 from time import monotonic
@@ -24,8 +23,10 @@ from cenote.connection.patience import poll_milliseconds
 from cenote.connectors import endings
 from cenote.connectors.endings import MOST, Timeout
 from cenote.connectors.inbox import Inbox
+from cenote.connectors.peeking import is_idle, is_quiet
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
 
     from cenote.connection.address import Address
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 R = TypeVar("R")
-
-_PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 
 
 class Stream:
@@ -107,15 +106,11 @@ class Stream:
     @property
     def clean(self) -> bool:
         """Whether the next caller may have it: what was sent was answered, nothing is unread."""
-        return self._settled and not self._inbox and self._is_quiet()
+        return self._settled and not self._inbox and is_quiet(self._sock)
 
     def is_alive(self) -> bool:
         """Look, without a round trip, whether an idle connection can still be used."""
-        if self._closed or self._inbox:
-            return False
-        if isinstance(self._sock, ssl.SSLSocket):
-            return _is_idle(self._sock)
-        return self._is_quiet()
+        return not self._closed and not self._inbox and is_idle(self._sock)
 
     def fileno(self) -> int:
         """The socket's descriptor (-1 when closed)."""
@@ -198,18 +193,6 @@ class Stream:
     def _timed_out(self, verb: str) -> OperationTimeout:
         return endings.timed_out(self.address, verb, len(self._inbox))
 
-    def _is_quiet(self) -> bool:
-        """Nothing has arrived, not even the end; under TLS what arrives may be its own affair."""
-        over_tls = isinstance(self._sock, ssl.SSLSocket)
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-            return False
-        try:
-            return bool(socket.socket.recv(self._sock, 1, _PEEK)) and over_tls
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
 
 def wait_for(sock: socket.socket, events: int, deadline: float) -> bool:
     """Wait until a socket is ready for ``events``; False: the deadline came first."""
@@ -219,14 +202,3 @@ def wait_for(sock: socket.socket, events: int, deadline: float) -> bool:
         if monotonic() >= deadline:
             return False
     return True
-
-
-def _is_idle(sock: ssl.SSLSocket) -> bool:
-    """Have TLS read what has arrived: True if that was only its own affair."""
-    try:
-        sock.recv(1)
-    except ssl.SSLWantReadError:
-        return True
-    except OSError:
-        return False
-    return False

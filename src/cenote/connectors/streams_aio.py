@@ -14,6 +14,7 @@ from cenote.connection import failures
 from cenote.connection.address import Address, TCPAddress, UnixAddress
 from cenote.connection.opening_aio import Opening
 from cenote.connectors import endings
+from cenote.connectors.contexts import TLS, context_of
 from cenote.connectors.stream_aio import AsyncStream
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class AsyncStreamConnector:
 def tcp(
     host: str,
     port: int,
-    tls: ssl.SSLContext | None = None,
+    tls: TLS = None,
     *,
     server_hostname: str | None = None,
     timeout: float | None = 5.0,
@@ -107,16 +108,18 @@ def tcp(
 ) -> AsyncStreamConnector:
     """Connect to a TCP service, with TLS or without; the arguments are those of ``Pool``'s."""
     name = server_hostname or host
-    return AsyncStreamConnector(TCPAddress(host, port), tls, name, timeout, one_way)
+    return AsyncStreamConnector(TCPAddress(host, port), context_of(tls), name, timeout, one_way)
 
 
 def unix(
     path: str,
-    tls: ssl.SSLContext | None = None,
+    tls: TLS = None,
     *,
     server_hostname: str | None = None,
     timeout: float | None = 5.0,
     one_way: bool = False,
 ) -> AsyncStreamConnector:
     """Connect to a service on a unix stream socket; the arguments are those of ``Pool``'s."""
-    return AsyncStreamConnector(UnixAddress(path), tls, server_hostname, timeout, one_way)
+    return AsyncStreamConnector(
+        UnixAddress(path), context_of(tls), server_hostname, timeout, one_way
+    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cenote.connection.address import Address, TCPAddress, UnixAddress
 from cenote.connection.opening_sync import open_socket
 from cenote.connectors import endings
+from cenote.connectors.contexts import TLS, context_of
 from cenote.connectors.securing_sync import secure
 from cenote.connectors.stream_sync import Stream
 
@@ -82,7 +83,7 @@ class StreamConnector:
 def tcp(
     host: str,
     port: int,
-    tls: ssl.SSLContext | None = None,
+    tls: TLS = None,
     *,
     server_hostname: str | None = None,
     timeout: float | None = 5.0,
@@ -93,19 +94,19 @@ def tcp(
     Args:
         host: A name, looked up for each connection, or a literal address.
         port: The port.
-        tls: With it the connection speaks TLS.
+        tls: A context for TLS; True: one that trusts what the system trusts; None: no TLS.
         server_hostname: Whom the peer's certificate must name; by default ``host``.
         timeout: Seconds that a call of a stream may take unless it says otherwise; None: no limit.
         one_way: The server answers nothing: a connection that was only sent on may be used again.
             Otherwise it is closed, since an answer may still come.
     """
     name = server_hostname or host
-    return StreamConnector(TCPAddress(host, port), tls, name, timeout, one_way)
+    return StreamConnector(TCPAddress(host, port), context_of(tls), name, timeout, one_way)
 
 
 def unix(
     path: str,
-    tls: ssl.SSLContext | None = None,
+    tls: TLS = None,
     *,
     server_hostname: str | None = None,
     timeout: float | None = 5.0,
@@ -116,4 +117,4 @@ def unix(
     Args:
         path: Of the socket.
     """
-    return StreamConnector(UnixAddress(path), tls, server_hostname, timeout, one_way)
+    return StreamConnector(UnixAddress(path), context_of(tls), server_hostname, timeout, one_way)

@@ -1,0 +1,134 @@
+# Generated from tests/client/test_names_aio.py by tools/unasync.py; do not edit.
+"""Clients whose servers stand in the DNS: addresses of a name, targets of SRV records."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from time import monotonic
+
+import pytest
+
+from cenote import DNS, ConfigurationError, NoNodesAvailable
+from cenote.runtime.sync import sleep
+from cenote.testing.memcached import MemcachedServer
+from tests.nameserver import NameServer
+
+PATIENT = 10.0
+VALUES = {f"key:{number}": f"value {number}" for number in range(40)}
+SERVICE = ("_memcache._tcp.cache.", "SRV")
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Three memcacheds at one port of different addresses, as the pods of a service are."""
+    with ExitStack() as stack:
+        first = stack.enter_context(MemcachedServer())
+        others = [
+            stack.enter_context(MemcachedServer(options=["-l", f"127.0.0.{n}:{first.port}"]))
+            for n in (2, 3)
+        ]
+        yield [first, *others]
+
+
+@pytest.fixture
+def names():
+    with NameServer() as names:
+        yield names
+
+
+def until(condition):
+    """Wait until a condition holds, for as long as the patience of the test lasts."""
+    deadline = monotonic() + PATIENT
+    while not condition():
+        assert monotonic() < deadline, "it never came to that"
+        sleep(0.005)
+
+
+def asking(names, **options):
+    return DNS(nameservers=(names.url,), interval=0.05, **options)
+
+
+def test_every_address_of_a_name_is_a_server(three, names, make_sync):
+    port = three[0].port
+    names.records["cache.", "A"] = ["127.0.0.3", "127.0.0.1", "127.0.0.2"]
+    client = make_sync(f"cache:{port}", discovery=asking(names), timeout=PATIENT)
+    assert client.set_many(VALUES) == []
+    assert list(client.nodes()) == [f"127.0.0.{n}:{port}" for n in (1, 2, 3)]
+    assert client.get_many(VALUES) == VALUES
+    assert set(client.version()) == set(client.nodes())
+
+
+def test_addresses_that_come_and_go_are_followed(three, names, make_sync):
+    port = three[0].port
+    names.ttl = 1
+    names.records["cache.", "A"] = ["127.0.0.1"]
+    client = make_sync(f"cache:{port}", discovery=asking(names), timeout=PATIENT)
+    client.set_many(VALUES)
+    names.records["cache.", "A"] = ["127.0.0.2", "127.0.0.1"]
+    until(lambda: len(client.nodes()) == 2)
+    client.set_many(VALUES)
+    assert client.get_many(VALUES) == VALUES
+    names.records["cache.", "A"] = ["127.0.0.2"]
+    until(lambda: list(client.nodes()) == [f"127.0.0.2:{port}"])
+    client.set_many(VALUES)
+    assert client.get_many(VALUES) == VALUES
+
+
+def test_targets_of_a_service_keep_their_names(three, names, make_sync):
+    names.records[SERVICE] = [
+        f"0 33 {three[0].port} localhost.",
+        f"9 33 {three[0].port} spare.",
+    ]
+    client = make_sync("_memcache._tcp.cache", discovery=asking(names), timeout=PATIENT)
+    assert client.set("a", "1") is True
+    assert list(client.nodes()) == [f"localhost:{three[0].port}"]
+
+
+@pytest.mark.parametrize("kind", ["broken", "nothing", "unknown"])
+def test_shrinking_to_nothing_keeps_the_last_good_list(three, names, make_sync, kind):
+    port = three[0].port
+    names.records["cache.", "A"] = ["127.0.0.1", "127.0.0.2"]
+    client = make_sync(f"cache:{port}", discovery=asking(names, timeout=1.0), timeout=PATIENT)
+    client.set_many(VALUES)
+    if kind == "broken":
+        names.broken = True
+    elif kind == "nothing":
+        names.records["cache.", "A"] = []
+    else:
+        names.records.clear()
+    until(lambda: client.discovery().failures > 0)
+    assert len(client.nodes()) == 2
+    assert client.get_many(VALUES) == VALUES
+
+
+def test_the_order_of_an_answer_changes_nothing(three, names, make_sync):
+    port = three[0].port
+    names.records["cache.", "A"] = ["127.0.0.1", "127.0.0.2"]
+    client = make_sync(f"cache:{port}", discovery=asking(names), timeout=PATIENT, hashing="modula")
+    client.set_many(VALUES)
+    names.records["cache.", "A"].reverse()
+    asked = names.asked
+    until(lambda: names.asked > asked + 3)
+    assert client.discovery().changes == 1
+    assert client.get_many(VALUES) == VALUES
+
+
+def test_the_systems_resolver_will_do_for_addresses(three, make_sync):
+    client = make_sync(f"memcached://127.0.0.1:{three[0].port}?discovery=dns")
+    assert client.set("a", "1") is True
+    assert list(client.nodes()) == [f"127.0.0.1:{three[0].port}"]
+
+
+def test_a_name_that_nobody_knows_is_an_outage(names, make_sync):
+    client = make_sync("nowhere.invalid:1", discovery=asking(names), timeout=PATIENT)
+    with pytest.raises(NoNodesAvailable, match="empty"):
+        client.get("a")
+
+
+def test_srv_without_dnspython_names_the_extra(make_sync, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dns.resolver", None)
+    monkeypatch.setitem(sys.modules, "dns.asyncresolver", None)
+    client = make_sync("_memcache._tcp.cache", discovery="dns", timeout=PATIENT)
+    with pytest.raises((NoNodesAvailable, ConfigurationError), match=r"cenote\[dns\]"):
+        client.get("a")

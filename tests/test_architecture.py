@@ -38,7 +38,7 @@ RUNTIME_FOR = {"client", "cluster", "node"}
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc", "base"}
 # The only places that touch the network.
 NETWORK = {"socket", "ssl", "select", "selectors"}
-NETWORK_FOLDERS = {"connection", "connectors", "testing", "cli"}
+NETWORK_FOLDERS = {"connection", "connectors", "testing", "cli", "telemetry"}
 NETWORK_FILES = {"local.py", "_server_process.py"}
 TRANSPORT_NAMES = {"create_connection", "create_unix_connection", "open_connection", "sock_connect"}
 LONGEST_MODULE = 400

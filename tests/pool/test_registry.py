@@ -75,6 +75,17 @@ def test_a_pool_that_is_collected_is_gone_and_its_label_free() -> None:
         assert labels_of(again) == ["brief"]
 
 
+def test_a_pool_that_follows_a_closed_one_has_its_label() -> None:
+    """A client that is closed and made anew must go on as the same series."""
+    with Pool(Thing, name="again") as first:
+        pass
+    with Pool(Thing, name="again") as second:
+        assert labels_of(first, second) == ["again"]
+        del first
+        gc.collect()
+        assert labels_of(second) == ["again"]
+
+
 def test_a_glance_is_what_stats_say_while_nothing_moves() -> None:
     with Pool(Thing, histograms=True) as pool, pool.connection():
         assert registry.glance(pool) == pool.stats()

@@ -11,6 +11,7 @@ from cenote.cli.failures import one_line
 from cenote.cli.items import delete, get, set_
 from cenote.cli.options import FAILED
 from cenote.cli.servers import ping, stats
+from cenote.cli.top.command import top
 
 
 class Failed(click.ClickException):
@@ -43,5 +44,5 @@ def cli() -> None:
     """
 
 
-for command in (demo, doctor, ping, get, set_, delete, stats):
+for command in (demo, doctor, ping, get, set_, delete, stats, top):
     cli.add_command(command)

@@ -40,19 +40,28 @@ _ATTRIBUTES: weakref.WeakKeyDictionary[Watchable, Attributes] = weakref.WeakKeyD
 def enter(pool: Watchable, name: str) -> None:
     """Enter a new pool, under its name or the first of ``name-2``, ``name-3``, ... that is free.
 
-    Threads may do so at once: ``setdefault`` decides. A pool that is collected leaves by itself.
+    A label is free again once its pool has been collected, or is closed and empty. Threads may do
+    this at once, and there is no lock that a fork could leave taken: ``setdefault`` decides.
     """
     label, number = name, 1
     while True:
-        ref = weakref.ref(pool, partial(_leave, _POOLS, label))
-        if _POOLS.setdefault(label, ref) is ref:
+        ref = weakref.ref(pool, partial(_leave, label))
+        entered = _POOLS.setdefault(label, ref)
+        if entered is ref:
             return
-        number += 1
-        label = f"{name}-{number}"
+        other = entered()
+        if other is None or is_over(other):
+            _leave(label, entered)
+        else:
+            number += 1
+            label = f"{name}-{number}"
 
 
-def _leave(pools: dict[str, weakref.ref[Watchable]], label: str, _gone: object) -> None:
-    pools.pop(label, None)
+def _leave(label: str, left: weakref.ref[Watchable]) -> None:
+    """Strike a pool, if it is the one that has the label."""
+    struck = _POOLS.pop(label, None)
+    if struck is not None and struck is not left:
+        _POOLS.setdefault(label, struck)
 
 
 def describe(pool: Watchable, attributes: Attributes) -> None:

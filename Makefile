@@ -81,7 +81,7 @@ $(DONE)/venv:
 	@mkdir -p $(DONE) && touch $@
 
 $(DONE)/servers: | $(DONE)/venv
-	$(call say,system: what only tests need: PostgreSQL)
+	$(call say,system: what only tests need: PostgreSQL; Prometheus; Chromium)
 	@PYTHON=$(PYTHON) tools/system_packages servers
 	@touch $@
 

@@ -131,6 +131,7 @@ class Service:
             tick.cancel()
             server.close()
             self._events.leave(self._sources)
+            await asyncio.sleep(0)  # who has just connected begins, so that it ends properly
 
     async def _tick(self) -> None:
         while True:
@@ -155,9 +156,10 @@ class Service:
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            writer.transport.abort()
+            pass  # whoever asked has gone, or took too long
         finally:
             self._open -= 1
+            writer.transport.abort()  # nothing, if it is closed
 
     async def _reply(self, reader: asyncio.StreamReader) -> bytes:
         try:

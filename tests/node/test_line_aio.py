@@ -198,19 +198,21 @@ async def test_once_a_connection_has_served_the_line_nothing_waits_in_the_pool(
     tmp_path: Path,
 ) -> None:
     """So it does not give way to a connection that it has made needless."""
-    async with world(tmp_path, max_size=2, max_waiting=10) as (peer, node):
-        async with node.pool.connection():  # the other connection is not to be had
-            await ask(node, b"warm")
-            link = peer.links[-1]
-            link.transport.pause_reading()
-            accepted: list[asyncio.Future[object]] = []
-            with pytest.raises(PoolSaturated):
-                while len(accepted) < 1000:
-                    request = store("set", b"k", VALUE, 0, 0)
-                    accepted.append(node.request(request, soon()))  # type: ignore[arg-type]
-                    await turns(1)
-            assert node.pool.stats().waiting == 1
-            link.transport.resume_reading()
-            assert await asyncio.gather(*accepted) == [STORED] * len(accepted)
-            assert node.pool.stats().waiting == 0
-            assert node.pool.stats().handoffs <= 2
+    async with (
+        world(tmp_path, max_size=2, max_waiting=10) as (peer, node),
+        node.pool.connection(),  # the other connection is not to be had
+    ):
+        await ask(node, b"warm")
+        link = peer.links[-1]
+        link.transport.pause_reading()
+        accepted: list[asyncio.Future[object]] = []
+        with pytest.raises(PoolSaturated):
+            while len(accepted) < 1000:
+                request = store("set", b"k", VALUE, 0, 0)
+                accepted.append(node.request(request, soon()))  # type: ignore[arg-type]
+                await turns(1)
+        assert node.pool.stats().waiting == 1
+        link.transport.resume_reading()
+        assert await asyncio.gather(*accepted) == [STORED] * len(accepted)
+        assert node.pool.stats().waiting == 0
+        assert node.pool.stats().handoffs <= 2

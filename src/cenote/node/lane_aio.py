@@ -338,9 +338,13 @@ class Lanes:
 
     def _is_long(self, request: Request) -> bool:
         """Tell whether a short request is about a long value; one that is stored short is not."""
+        key = request.key
+        if key not in self._long_keys:
+            return False
         if request.verb == "set":
-            self._long_keys.pop(request.key, None)  # type: ignore[call-overload]
-        return request.key in self._long_keys
+            del self._long_keys[key]
+            return False
+        return True
 
     def _strike(self, lane: Lane) -> None:
         self._leased.discard(lane)

@@ -165,7 +165,9 @@ def _types(options: type, *left_out: str) -> dict[str, Any]:
     }
 
 
-_POOL_TYPES = _types(PoolOptions, "timeout")
+# What is about callers who wait for a connection of their own is not for clients: theirs share.
+_OF_LEASES = ("burst", "burst_after", "nested", "autosize", "target_wait")
+_POOL_TYPES = _types(PoolOptions, "timeout", *_OF_LEASES)
 _TYPES = _types(ClientOptions, "pool", "credentials") | _POOL_TYPES
 OPTION_NAMES = tuple(_TYPES)
 SHARING_NAMES = tuple(_types(Sharing))

@@ -8,6 +8,7 @@ import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
+from urllib.parse import urlsplit
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -35,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(size)
         self._web.requests.append(f"{self.command} {self.path}")
-        getattr(self, self.path.strip("/").partition("?")[0] or "echo")(body)
+        getattr(self, urlsplit(self.path).path.strip("/"))(body)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do  # noqa: N815 - what http.server calls
 

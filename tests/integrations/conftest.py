@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.connectors.conftest import _postgres, postgres
+from tests.connectors.conftest import _postgres, certified, postgres, secret_web, web
 from tests.pool.conftest import run
 
-__all__ = ["_postgres", "postgres", "run"]
+__all__ = ["_postgres", "certified", "postgres", "run", "secret_web", "web"]

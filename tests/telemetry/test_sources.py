@@ -7,7 +7,15 @@ import logging
 
 import pytest
 
-from cenote import AsyncClient, AsyncPool, Client, ConfigurationError, Pool, ThreadMappedPool
+from cenote import (
+    AsyncClient,
+    AsyncPool,
+    Client,
+    ConfigurationError,
+    KeyedPool,
+    Pool,
+    ThreadMappedPool,
+)
 from cenote.pool import registry
 from cenote.telemetry.sources import Sources
 from cenote.testing.memcached import MemcachedServer
@@ -35,6 +43,14 @@ def test_the_pool_beneath_a_thread_mapped_pool_is_read() -> None:
         (reading,) = Sources(mapped).read()
     assert (reading.label, reading.stats.used) == ("mapped", 1)
     mapped.close()
+
+
+def test_a_keyed_pool_is_read_as_the_pools_of_its_keys() -> None:
+    with KeyedPool(lambda _key: Thing, name="hosts", max_total=4, max_per_key=2) as hosts:
+        sources = Sources(hosts)
+        assert sources.read() == []
+        with hosts.connection("a"), hosts.connection("b"):
+            assert [reading.label for reading in sources.read()] == ["hosts[a]", "hosts[b]"]
 
 
 def test_a_client_is_read_as_its_pools_and_they_say_what_they_connect_to(

@@ -101,7 +101,8 @@ class PoolState(Generic[T]):
     @property
     def connecting(self) -> int:
         """Connections being opened, those not counted that have run past their time."""
-        return sum(not connect.overdue for connect in self.connects)
+        connects = list(self.connects)  # who only glances does so while they come and go
+        return sum(not connect.overdue for connect in connects)
 
     @property
     def pace(self) -> float:

@@ -19,14 +19,27 @@ from cenote.client.sync import Client
 from cenote.errors import ConfigurationError
 from cenote.pool import Holder, PoolStats, registry
 from cenote.pool.aio import AsyncPool
+from cenote.pool.keyed_aio import AsyncKeyedPool
+from cenote.pool.keyed_sync import KeyedPool
 from cenote.pool.registry import Attributes, Watchable
 from cenote.pool.sync import Pool
 from cenote.pool.thread_mapped_sync import ThreadMappedPool
 from cenote.telemetry.operations import AnyClient, measured
 
-Source: TypeAlias = Pool[Any] | AsyncPool[Any] | ThreadMappedPool[Any] | Client | AsyncClient
+Source: TypeAlias = (
+    Pool[Any]
+    | AsyncPool[Any]
+    | ThreadMappedPool[Any]
+    | KeyedPool[Any, Any]
+    | AsyncKeyedPool[Any, Any]
+    | Client
+    | AsyncClient
+)
 """What can be watched."""
 
+_KINDS = (
+    Pool, AsyncPool, ThreadMappedPool, KeyedPool, AsyncKeyedPool, Client, AsyncClient,
+)  # fmt: skip
 _log = logging.getLogger("cenote.telemetry")
 
 
@@ -57,7 +70,7 @@ class Sources:
 
     def __init__(self, *given: Source) -> None:
         for each in given:
-            if not isinstance(each, (Pool, AsyncPool, ThreadMappedPool, Client, AsyncClient)):
+            if not isinstance(each, _KINDS):
                 raise ConfigurationError(f"{each!r} can not be watched: give pools and clients")
         self._given = [weakref.ref(each) for each in given]
 
@@ -98,6 +111,8 @@ class Sources:
             each = ref()
             if isinstance(each, (Client, AsyncClient)):
                 pools += [member.node.pool for member in each._cluster.topology.members]  # noqa: SLF001 - beside it
+            elif isinstance(each, (KeyedPool, AsyncKeyedPool)):
+                pools += list(each.keyring.fronts.values())
             else:
                 pools.append(each._pool if isinstance(each, ThreadMappedPool) else each)  # noqa: SLF001 - likewise
         return pools

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from cenote.connection.address import Address
     from cenote.connection.credentials import AnyCredentials, Credentials
+    from cenote.connection.whereabouts import Whereabouts
 
 
 class AsyncConnection(AsyncChannel):
@@ -43,7 +44,11 @@ class AsyncConnection(AsyncChannel):
 
 
 async def connect(
-    address: Address, access: Access = OPEN, *, timeout: float = 5.0
+    address: Address,
+    access: Access = OPEN,
+    *,
+    timeout: float = 5.0,
+    whereabouts: Whereabouts | None = None,
 ) -> AsyncConnection:
     """Open a connection to ``address`` on the running event loop.
 
@@ -54,6 +59,7 @@ async def connect(
         access: What it takes to be let in.
         timeout: Seconds for everything: looking up the name, connecting, asking for credentials,
             the handshake.
+        whereabouts: Is told where the host's name leads.
 
     Returns:
         A clean connection.
@@ -65,7 +71,7 @@ async def connect(
         ProtocolError: What answered is no memcached server, or not one that ``access`` allows.
     """
     began = monotonic()
-    opening = Opening(address)
+    opening = Opening(address, whereabouts)
     try:
         async with asyncio.timeout(timeout):
             sock = await opening.run()

@@ -22,19 +22,25 @@ from cenote.connection.endpoint import (
     unix_endpoint,
 )
 from cenote.connection.race import Race
+from cenote.connection.whereabouts import Whereabouts
 
 
 class Opening:
     """One way from an address to a connected socket.
 
+    Args:
+        address: Where the server listens.
+        whereabouts: Is told where a name leads, and where the connection was made to.
+
     Attributes:
         state: How far it has come; its text tells what was tried.
     """
 
-    __slots__ = ("_address", "state")
+    __slots__ = ("_address", "_whereabouts", "state")
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, whereabouts: Whereabouts | None = None) -> None:
         self._address = address
+        self._whereabouts = whereabouts
         self.state: object = "connecting"
 
     async def run(self) -> socket.socket:
@@ -47,10 +53,14 @@ class Opening:
             endpoints = [unix_endpoint(self._address)]
         else:
             endpoints = literal_endpoints(self._address) or await self._look_up(self._address)
+            if self._whereabouts is not None:
+                self._whereabouts.found(self._address, endpoints)
         self.state = race = Race(endpoints)
         sock = await _run_race(race)
         if sock is None:
             raise failures.connect_failed(self._address, race, race.last_error) from race.last_error
+        if self._whereabouts is not None:
+            self._whereabouts.arrived(_peer_of(sock))
         return sock
 
     async def _look_up(self, address: TCPAddress) -> list[Endpoint]:
@@ -62,6 +72,13 @@ class Opening:
             )
         except (OSError, UnicodeError) as error:
             raise failures.not_found(address, error) from error
+
+
+def _peer_of(sock: socket.socket) -> object:
+    try:
+        return sock.getpeername()
+    except OSError:  # reset already: the handshake will say so
+        return None
 
 
 async def _run_race(race: Race[Endpoint]) -> socket.socket | None:

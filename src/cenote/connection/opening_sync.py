@@ -30,15 +30,19 @@ from cenote.connection.endpoint import (
 )
 from cenote.connection.patience import LONGEST
 from cenote.connection.race import Race
+from cenote.connection.whereabouts import Whereabouts
 
 
-def open_socket(address: Address, began: float, deadline: float) -> socket.socket:
+def open_socket(
+    address: Address, began: float, deadline: float, whereabouts: Whereabouts | None = None
+) -> socket.socket:
     """Connect to ``address``, at whichever of its endpoints answers first.
 
     Args:
         address: Where the server listens.
         began: When the caller began, on the ``time.monotonic`` clock, for error texts.
         deadline: Absolute, on the same clock.
+        whereabouts: Is told where a name leads, and where the connection was made to.
 
     Returns:
         A connected socket; whether it blocks is for the caller to set.
@@ -49,7 +53,20 @@ def open_socket(address: Address, began: float, deadline: float) -> socket.socke
     """
     if isinstance(address, UnixAddress):
         return _open_unix(address, began, deadline)
-    return _open_first(address, look_up(address, began, deadline), began, deadline)
+    endpoints = look_up(address, began, deadline)
+    if whereabouts is not None:
+        whereabouts.found(address, endpoints)
+    sock = _open_first(address, endpoints, began, deadline)
+    if whereabouts is not None:
+        whereabouts.arrived(_peer_of(sock))
+    return sock
+
+
+def _peer_of(sock: socket.socket) -> object:
+    try:
+        return sock.getpeername()
+    except OSError:  # reset already: the handshake will say so
+        return None
 
 
 def _open_unix(address: UnixAddress, began: float, deadline: float) -> socket.socket:

@@ -20,6 +20,7 @@ from cenote.connection.address import Address
 from cenote.connection.credentials_sync import ask
 from cenote.connection.handshake import Handshake, Traits, handshake
 from cenote.connection.opening_sync import open_socket
+from cenote.connection.whereabouts import Whereabouts
 from cenote.errors import ClientError, ConnectionLost, OperationTimeout
 
 if TYPE_CHECKING or not use_compiled("cenote.connection._exchange"):
@@ -42,7 +43,13 @@ class Connection(Channel):
     traits: Traits
 
 
-def connect(address: Address, access: Access = OPEN, *, timeout: float = 5.0) -> Connection:
+def connect(
+    address: Address,
+    access: Access = OPEN,
+    *,
+    timeout: float = 5.0,
+    whereabouts: Whereabouts | None = None,
+) -> Connection:
     """Open a connection to ``address``.
 
     Args:
@@ -50,6 +57,7 @@ def connect(address: Address, access: Access = OPEN, *, timeout: float = 5.0) ->
         access: What it takes to be let in.
         timeout: Seconds for everything: looking up the name, connecting, asking for credentials,
             the handshake.
+        whereabouts: Is told where the host's name leads.
 
     Returns:
         A clean connection.
@@ -62,7 +70,7 @@ def connect(address: Address, access: Access = OPEN, *, timeout: float = 5.0) ->
     """
     began = monotonic()
     deadline = began + timeout
-    sock = open_socket(address, began, deadline)
+    sock = open_socket(address, began, deadline, whereabouts)
     try:
         connection = Connection(sock, timeout, address)
         credentials = ask(access.credentials, address, began, deadline)

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from cenote.connection.aio import AsyncConnection, connect
+from cenote.connection.whereabouts import Whereabouts
 from cenote.errors import CenoteError
 from cenote.node.health import NodeHealth, assess
 from cenote.node.identity import attributes
@@ -40,6 +41,7 @@ class AsyncServerConnector:
     Attributes:
         traits: What the latest handshake learned; None before the first.
         last_error: Why the latest connect failed; None if it did not.
+        whereabouts: Watches where the server's name leads.
     """
 
     def __init__(self, address: Address, access: Access, timeout: float) -> None:
@@ -48,11 +50,14 @@ class AsyncServerConnector:
         self._timeout = timeout
         self.traits: Traits | None = None
         self.last_error: str | None = None
+        self.whereabouts: Whereabouts | None = None
 
     async def connect(self, timeout: float) -> AsyncConnection:
         """Open a connection and shake hands, within ``timeout`` seconds."""
         try:
-            connection = await connect(self._address, self._access, timeout=timeout)
+            connection = await connect(
+                self._address, self._access, timeout=timeout, whereabouts=self.whereabouts
+            )
         except Exception as error:
             self.last_error = str(error)
             raise
@@ -118,6 +123,7 @@ class AsyncNode:
         self.pool: AsyncPool[AsyncConnection] = AsyncPool.from_options(
             self._connector, options, name=name, observer=observer
         )
+        self._connector.whereabouts = Whereabouts(self.pool.invalidate_all)
         registry.describe(self.pool, attributes(address))
         waiting = options.max_waiting
         self._wide = None

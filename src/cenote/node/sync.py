@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cenote._implementation import use_compiled
 from cenote.connection.sync import Connection, connect
+from cenote.connection.whereabouts import Whereabouts
 from cenote.node.health import NodeHealth, assess
 from cenote.node.identity import attributes
 from cenote.node.verdicts import classify
@@ -41,6 +42,7 @@ class ServerConnector:
     Attributes:
         traits: What the latest handshake learned; None before the first.
         last_error: Why the latest connect failed; None if it did not.
+        whereabouts: Watches where the server's name leads.
     """
 
     def __init__(self, address: Address, access: Access, timeout: float) -> None:
@@ -49,11 +51,14 @@ class ServerConnector:
         self._timeout = timeout
         self.traits: Traits | None = None
         self.last_error: str | None = None
+        self.whereabouts: Whereabouts | None = None
 
     def connect(self, timeout: float) -> Connection:
         """Open a connection and shake hands, within ``timeout`` seconds."""
         try:
-            connection = connect(self._address, self._access, timeout=timeout)
+            connection = connect(
+                self._address, self._access, timeout=timeout, whereabouts=self.whereabouts
+            )
         except Exception as error:
             self.last_error = str(error)
             raise
@@ -114,6 +119,7 @@ class Node:
         self.pool: Pool[Connection] = Pool.from_options(
             self._connector, options, name=name, observer=observer
         )
+        self._connector.whereabouts = Whereabouts(self.pool.invalidate_all)
         registry.describe(self.pool, attributes(address))
         self.request = Lane(self.pool, self.once_more).request
 

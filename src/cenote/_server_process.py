@@ -25,12 +25,13 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cenote.errors import LocalServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 # A path, for a unix socket, or (host, port).
@@ -81,6 +82,7 @@ class ServerProcess:
         arguments: Command-line options for memcached, the listening ones included.
         endpoint: Where it will listen; the constructor returns when it accepts connections there.
         folder: A folder to remove when the server ends, or None.
+        environment: Variables that memcached finds beside ours.
 
     Raises:
         LocalServerError: There is no binary, or the server did not start; says what it printed.
@@ -90,13 +92,17 @@ class ServerProcess:
     """
 
     def __init__(
-        self, arguments: Sequence[str], endpoint: Endpoint, folder: Path | None = None
+        self,
+        arguments: Sequence[str],
+        endpoint: Endpoint,
+        folder: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         command = [memcached_binary(), *_user_options(), *arguments]
         self._endpoint = endpoint
         self._said = b""
         with _spawning:
-            self._spawn(command, str(folder or ""))
+            self._spawn(command, str(folder or ""), {**os.environ, **environment})
             _running.add(self)
         try:
             self.pid = self._read_pid()
@@ -105,7 +111,7 @@ class ServerProcess:
             self.stop()
             raise
 
-    def _spawn(self, command: list[str], folder: str) -> None:
+    def _spawn(self, command: list[str], folder: str, environment: dict[str, str]) -> None:
         self._report, report_end = os.pipe()
         lifeline_end, self._lifeline = os.pipe()
         # memcached must never wait for us to read what it has to say.
@@ -117,6 +123,7 @@ class ServerProcess:
                 stdout=subprocess.PIPE,
                 stderr=report_end,
                 start_new_session=True,
+                env=environment,
             )
         except BaseException:
             self._close_pipes()

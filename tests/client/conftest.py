@@ -1,4 +1,4 @@
-"""Clients of a real memcached, speaking meta and classic commands, from threads and from asyncio.
+"""Clients of a real memcached, speaking meta, classic or binary commands, sync and async.
 
 Fixtures come in pairs, ``..._aio`` and ``..._sync``: tests are written for the first, and generated
 for the second.
@@ -12,8 +12,11 @@ from contextlib import AsyncExitStack, ExitStack
 import pytest
 import pytest_asyncio
 
+from cenote import protocol as text
 from cenote.client.aio import AsyncClient
 from cenote.client.sync import Client
+from cenote.protocol import binary
+from cenote.protocol.encoders import Encoders
 from cenote.testing.memcached import MemcachedServer
 
 
@@ -24,10 +27,21 @@ def server() -> Iterator[MemcachedServer]:
         yield server
 
 
-@pytest.fixture(params=["meta", "classic"])
-def protocol(request: pytest.FixtureRequest) -> str:
-    """Which commands the clients use: everything holds on both."""
-    return str(request.param)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose which commands the clients use, ``protocol``: everything holds with each.
+
+    A module may name others as its ``PROTOCOLS``. The commands are tested in all three; what is
+    about servers, pools and deadlines does not change with the words.
+    """
+    if "protocol" in metafunc.fixturenames:
+        protocols = getattr(metafunc.module, "PROTOCOLS", ("meta", "classic"))
+        metafunc.parametrize("protocol", protocols)
+
+
+@pytest.fixture
+def encoders(protocol: str) -> Encoders:
+    """What makes the requests of such a client."""
+    return binary if protocol == "binary" else text
 
 
 @pytest.fixture

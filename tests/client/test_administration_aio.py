@@ -7,10 +7,12 @@ from time import monotonic
 
 import pytest
 
-from cenote import local, protocol
+from cenote import local
 from cenote.client.aio import AsyncClient
 from cenote.errors import ConfigurationError, InvalidArgument, LocalServerError, PoolClosed
 from cenote.testing.memcached import MemcachedServer
+
+PROTOCOLS = ("meta", "classic", "binary")
 
 
 async def test_version_and_stats_answer_by_server(client_aio, server):
@@ -139,16 +141,16 @@ async def test_a_local_client_starts_its_server_on_first_use():
             assert await other.get("k") == 1
 
 
-async def test_a_connection_is_leased_for_work_of_several_steps(client_aio):
+async def test_a_connection_is_leased_for_work_of_several_steps(client_aio, encoders):
     (name,) = client_aio.nodes()
     deadline = monotonic() + 5.0
     async with client_aio.connection() as connection:
-        await connection.exchange(protocol.store("set", b"raw", b"1", 0, 0), deadline)
-        assert await connection.exchange(protocol.incr(b"raw", 1), deadline) == 2
+        await connection.exchange(encoders.store("set", b"raw", b"1", 0, 0), deadline)
+        assert await connection.exchange(encoders.incr(b"raw", 1), deadline) == 2
         assert client_aio.pools()[name].used == 1
     assert client_aio.pools()[name].used == 0
     async with client_aio.connection(name) as connection:
-        assert await connection.exchange(protocol.get(b"raw"), deadline) == (b"2", 0, 0)
+        assert await connection.exchange(encoders.get(b"raw"), deadline) == (b"2", 0, 0)
 
 
 async def test_a_connection_is_leased_from_a_server_that_is_known(client_aio):

@@ -8,10 +8,12 @@ from time import monotonic
 
 import pytest
 
-from cenote import local, protocol
+from cenote import local
 from cenote.client.sync import Client
 from cenote.errors import ConfigurationError, InvalidArgument, LocalServerError, PoolClosed
 from cenote.testing.memcached import MemcachedServer
+
+PROTOCOLS = ("meta", "classic", "binary")
 
 
 def test_version_and_stats_answer_by_server(client_sync, server):
@@ -140,16 +142,16 @@ def test_a_local_client_starts_its_server_on_first_use():
             assert other.get("k") == 1
 
 
-def test_a_connection_is_leased_for_work_of_several_steps(client_sync):
+def test_a_connection_is_leased_for_work_of_several_steps(client_sync, encoders):
     (name,) = client_sync.nodes()
     deadline = monotonic() + 5.0
     with client_sync.connection() as connection:
-        connection.exchange(protocol.store("set", b"raw", b"1", 0, 0), deadline)
-        assert connection.exchange(protocol.incr(b"raw", 1), deadline) == 2
+        connection.exchange(encoders.store("set", b"raw", b"1", 0, 0), deadline)
+        assert connection.exchange(encoders.incr(b"raw", 1), deadline) == 2
         assert client_sync.pools()[name].used == 1
     assert client_sync.pools()[name].used == 0
     with client_sync.connection(name) as connection:
-        assert connection.exchange(protocol.get(b"raw"), deadline) == (b"2", 0, 0)
+        assert connection.exchange(encoders.get(b"raw"), deadline) == (b"2", 0, 0)
 
 
 def test_a_connection_is_leased_from_a_server_that_is_known(client_sync):

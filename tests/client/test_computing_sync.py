@@ -18,6 +18,8 @@ from cenote.errors import (
 from cenote.testing.memcached import MemcachedServer
 from tests.client.together_sync import Gate, together
 
+PROTOCOLS = ("meta", "classic", "binary")
+
 
 class Source:
     """Computes values, and counts how often it was asked to."""

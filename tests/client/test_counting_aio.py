@@ -7,6 +7,8 @@ import pytest
 from cenote.errors import ClientError, InvalidArgument
 from tests.client.together_aio import together
 
+PROTOCOLS = ("meta", "classic", "binary")
+
 
 async def test_a_stored_int_is_counted_and_stays_an_int(client_aio):
     await client_aio.set("k", 5)

@@ -8,6 +8,8 @@ import pytest
 from cenote.errors import ClientError, InvalidArgument
 from tests.client.together_sync import together
 
+PROTOCOLS = ("meta", "classic", "binary")
+
 
 def test_a_stored_int_is_counted_and_stays_an_int(client_sync):
     client_sync.set("k", 5)

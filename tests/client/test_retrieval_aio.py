@@ -10,6 +10,8 @@ from cenote.client.aio import AsyncClient
 from cenote.client.outcome import Item
 from cenote.errors import InvalidArgument, InvalidKey, UnknownFlagsWarning
 
+PROTOCOLS = ("meta", "classic", "binary")
+
 VALUES = [
     b"",
     b"bytes",

@@ -11,6 +11,8 @@ from cenote.client.sync import Client
 from cenote.client.outcome import Item
 from cenote.errors import InvalidArgument, InvalidKey, UnknownFlagsWarning
 
+PROTOCOLS = ("meta", "classic", "binary")
+
 VALUES = [
     b"",
     b"bytes",

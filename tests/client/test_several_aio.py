@@ -27,6 +27,8 @@ from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
 from tests.client.together_aio import together
 
+PROTOCOLS = ("meta", "classic", "binary")
+
 PATIENT = 10.0
 TIMEOUT = 1.5
 LATE = 5.0

@@ -10,6 +10,8 @@ import pytest
 from cenote.client.aio import AsyncClient
 from cenote.errors import InvalidArgument, NotSerializable, OutOfMemory, ValueTooLarge
 
+PROTOCOLS = ("meta", "classic", "binary")
+
 TOO_LARGE = b"x" * (1024 * 1024 + 1)
 
 

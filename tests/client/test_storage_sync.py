@@ -11,6 +11,8 @@ import pytest
 from cenote.client.sync import Client
 from cenote.errors import InvalidArgument, NotSerializable, OutOfMemory, ValueTooLarge
 
+PROTOCOLS = ("meta", "classic", "binary")
+
 TOO_LARGE = b"x" * (1024 * 1024 + 1)
 
 

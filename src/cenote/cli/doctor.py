@@ -30,7 +30,6 @@ from cenote.cli.failures import one_line
 from cenote.cli.options import NOT_FOUND, client_of, json_option
 from cenote.client.url import read_servers
 from cenote.cluster.server import LOCAL
-from cenote.connection.sync import connect
 from cenote.errors import CenoteError, LocalServerError
 
 State = Literal["fine", "note", "missing"]
@@ -142,14 +141,12 @@ def _server(url: str) -> Finding:
 
 def _answer_of(url: str) -> str:
     server = read_servers(url).servers[0]
-    with client_of(url) as client:
+    with client_of(url) as client, client.connection(server.name) as connection:
+        commands = connection.traits.dialect
         client.version()
         began = perf_counter()
         (release,) = client.version().values()
         seconds = perf_counter() - began
-    connection = connect(server.address)
-    connection.close()
-    commands = "meta" if connection.traits.meta else "classic"
     return f"{url}: memcached {release}, {commands} commands, {seconds * 1e3:.2f} ms a round trip"
 
 

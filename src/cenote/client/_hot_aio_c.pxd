@@ -15,5 +15,7 @@ cdef class AsyncHot:
     cdef public double _timeout
     cdef public object _verbatim
     cdef bint _takes_bytes
+    cdef bint _binary
+    cdef public object _protocol
 
     cdef object _ask(self, Request request, double deadline, object key)

@@ -12,14 +12,19 @@ from cenote.client.hot_sync import Hot as PureHot
 from cenote.client.routed import Key
 from cenote.client.ttl import exptime
 from cenote.client.values import BYTES
-from cenote.protocol import STORED
+from cenote.protocol import STORED, binary
 
 from cpython.bytes cimport PyBytes_GET_SIZE
 
 from cenote._clock cimport monotonic
 from cenote.cluster._placing cimport Routes
 from cenote.node._lane_c cimport Lane
-from cenote.protocol._speedups cimport get as get_request, store as store_request
+from cenote.protocol._speedups cimport (
+    binary_get,
+    binary_store,
+    get as get_request,
+    store as store_request,
+)
 
 cdef object _Key = Key
 cdef object _STORED = STORED
@@ -30,7 +35,7 @@ cdef object _PLAIN_FLAGS = BYTES
 cdef class Hot:
     __doc__ = PureHot.__doc__
 
-    def __init__(self, encoder, serde, double timeout, request):
+    def __init__(self, encoder, serde, double timeout, request, protocol):
         self._encoder = encoder
         self._dumps = serde.dumps
         self._loads = serde.loads
@@ -38,6 +43,8 @@ cdef class Hot:
         self._takes_bytes = serde.takes_bytes
         self._timeout = timeout
         self._request = request
+        self._protocol = protocol
+        self._binary = protocol is binary
         way = getattr(request, "__self__", None)
         if type(way) is Crossing and request == way.request:
             self._crossing = way
@@ -45,7 +52,9 @@ cdef class Hot:
     def get(self, key, default=None):
         cdef double deadline = monotonic() + self._timeout
         cdef bytes wire = self._encoder.wire(key)
-        cdef tuple item = self._ask(get_request(wire), deadline, key)
+        cdef tuple item = self._ask(
+            binary_get(wire) if self._binary else get_request(wire), deadline, key
+        )
         if item is None:
             return default
         if PyBytes_GET_SIZE(<bytes>item[0]) and item[1] == self._verbatim:
@@ -62,7 +71,11 @@ cdef class Hot:
         else:
             data, flags = self._dumps(value)
         expiry = _NEVER if ttl is None else exptime(ttl, time.time)
-        request = store_request("set", self._encoder.wire(key), data, flags, expiry)
+        wire = self._encoder.wire(key)
+        if self._binary:
+            request = binary_store("set", wire, data, flags, expiry)
+        else:
+            request = store_request("set", wire, data, flags, expiry)
         return self._ask(request, deadline, key) is _STORED
 
     cdef object _ask(self, Request request, double deadline, object key):

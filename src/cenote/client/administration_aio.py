@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
-from cenote import protocol
 from cenote.client.base_aio import AsyncBase
 from cenote.client.ttl import whole_seconds
 from cenote.cluster.discovery import DiscoveryStatus
@@ -43,7 +42,9 @@ class AsyncAdministration(AsyncBase):
         seconds = whole_seconds(delay, "delay")
         if seconds < 0:
             raise InvalidArgument(f"delay is {delay!r}: use 0 or more seconds")
-        replies = await self._each(protocol.flush_all(self._exptime(seconds) if seconds else 0))
+        replies = await self._each(
+            self._protocol.flush_all(self._exptime(seconds) if seconds else 0)
+        )
         return not any(isinstance(reply, CenoteError) for reply in replies.values())
 
     async def stats(self, *args: str) -> dict[str, dict[str, str]]:
@@ -60,7 +61,7 @@ class AsyncAdministration(AsyncBase):
         for word in args:
             if not isinstance(word, str):
                 raise InvalidArgument(f"an argument of stats is a str, not {type(word).__name__}")
-        replies = _answers(await self._each(protocol.stats(*args)))
+        replies = _answers(await self._each(self._protocol.stats(*args)))
         return cast("dict[str, dict[str, str]]", replies)
 
     async def version(self) -> dict[str, str]:
@@ -69,14 +70,15 @@ class AsyncAdministration(AsyncBase):
         Raises:
             CenoteError: A server could not be asked in time (``on_error="raise"``).
         """
-        return cast("dict[str, str]", _answers(await self._each(protocol.version())))
+        return cast("dict[str, str]", _answers(await self._each(self._protocol.version())))
 
     @contextmanager
     async def connection(self, server: str | None = None) -> AsyncIterator[AsyncConnection]:
         """Lease a connection to a server, to be used by nobody else in an ``async with`` block.
 
         What is sent on it is made by ``cenote.protocol``, as in ``await
-        connection.exchange(protocol.get(b"key"), deadline)``. Left with replies outstanding it is
+        connection.exchange(protocol.get(b"key"), deadline)``; for a client with
+        ``protocol="binary"``, by ``cenote.protocol.binary``. Left with replies outstanding it is
         closed, not reused; a cancel loses nothing but that connection.
 
         Args:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
-from cenote import protocol
 from cenote.client.base_sync import Base
 from cenote.client.ttl import whole_seconds
 from cenote.cluster.discovery import DiscoveryStatus
@@ -44,7 +43,7 @@ class Administration(Base):
         seconds = whole_seconds(delay, "delay")
         if seconds < 0:
             raise InvalidArgument(f"delay is {delay!r}: use 0 or more seconds")
-        replies = self._each(protocol.flush_all(self._exptime(seconds) if seconds else 0))
+        replies = self._each(self._protocol.flush_all(self._exptime(seconds) if seconds else 0))
         return not any(isinstance(reply, CenoteError) for reply in replies.values())
 
     def stats(self, *args: str) -> dict[str, dict[str, str]]:
@@ -61,7 +60,7 @@ class Administration(Base):
         for word in args:
             if not isinstance(word, str):
                 raise InvalidArgument(f"an argument of stats is a str, not {type(word).__name__}")
-        replies = _answers(self._each(protocol.stats(*args)))
+        replies = _answers(self._each(self._protocol.stats(*args)))
         return cast("dict[str, dict[str, str]]", replies)
 
     def version(self) -> dict[str, str]:
@@ -70,14 +69,15 @@ class Administration(Base):
         Raises:
             CenoteError: A server could not be asked in time (``on_error="raise"``).
         """
-        return cast("dict[str, str]", _answers(self._each(protocol.version())))
+        return cast("dict[str, str]", _answers(self._each(self._protocol.version())))
 
     @contextmanager
     def connection(self, server: str | None = None) -> Iterator[Connection]:
         """Lease a connection to a server, to be used by nobody else in an ``with`` block.
 
         What is sent on it is made by ``cenote.protocol``, as in ``await
-        connection.exchange(protocol.get(b"key"), deadline)``. Left with replies outstanding it is
+        connection.exchange(protocol.get(b"key"), deadline)``; for a client with
+        ``protocol="binary"``, by ``cenote.protocol.binary``. Left with replies outstanding it is
         closed, not reused; a cancel loses nothing but that connection.
 
         Args:

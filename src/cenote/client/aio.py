@@ -65,7 +65,8 @@ class AsyncClient(
             and the one retry, together.
         connect_timeout: Seconds for one attempt to connect.
         protocol: ``"auto"`` asks the server whether it knows the meta commands, ``"meta"`` insists
-            on them, ``"classic"`` does without.
+            on them, ``"classic"`` does without; ``"binary"`` speaks the binary protocol, which is
+            all that a server with SASL (``memcached -S``) takes.
         hashing: Which of several servers has a key. ``"rendezvous"`` spreads well and moves as few
             keys as possible when servers come and go. As other clients do it: ``"modula"``,
             ``"modula-md5"``, ``"ketama"``, ``"ketama-libmemcached"``, ``"ketama-spy"``

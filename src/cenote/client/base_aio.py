@@ -27,7 +27,8 @@ from cenote.cluster.starting_aio import AsyncWay
 from cenote.errors import NoNodesAvailable, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
 from cenote.node.aio import AsyncNode
 from cenote.pool import Observer
-from cenote.protocol import MetaReply, Request
+from cenote.protocol import MetaReply, Request, binary
+from cenote.protocol.encoders import Encoders
 from cenote.runtime.aio import Exchange, sleep
 
 
@@ -61,6 +62,7 @@ class AsyncBase(AsyncHot):
         self._wires = keys.wires
         self._serde = options.serialisation()
         self._raises = options.on_error == "raise"
+        speaks: Encoders = binary if options.protocol == "binary" else protocol
         self._cluster = AsyncCluster(
             servers,
             access=options.access,
@@ -77,7 +79,7 @@ class AsyncBase(AsyncHot):
         self._unreadable = 0
         self._computed = 0
         request = self._strict if self._raises else self._forgiving
-        super().__init__(keys, self._serde, options.timeout, request)
+        super().__init__(keys, self._serde, options.timeout, request, speaks)
 
     def client_stats(self) -> ClientStats:
         """Return what this client has counted; see `ClientStats`."""

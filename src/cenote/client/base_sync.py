@@ -28,7 +28,8 @@ from cenote.cluster.starting_sync import Way
 from cenote.errors import NoNodesAvailable, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
 from cenote.node.sync import Node
 from cenote.pool import Observer
-from cenote.protocol import MetaReply, Request
+from cenote.protocol import MetaReply, Request, binary
+from cenote.protocol.encoders import Encoders
 from cenote.runtime.sync import Exchange, sleep
 
 
@@ -62,6 +63,7 @@ class Base(Hot):
         self._wires = keys.wires
         self._serde = options.serialisation()
         self._raises = options.on_error == "raise"
+        speaks: Encoders = binary if options.protocol == "binary" else protocol
         self._cluster = Cluster(
             servers,
             access=options.access,
@@ -78,7 +80,7 @@ class Base(Hot):
         self._unreadable = 0
         self._computed = 0
         request = self._strict if self._raises else self._forgiving
-        super().__init__(keys, self._serde, options.timeout, request)
+        super().__init__(keys, self._serde, options.timeout, request, speaks)
 
     def client_stats(self) -> ClientStats:
         """Return what this client has counted; see `ClientStats`."""

@@ -14,7 +14,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar, overload
 
-from cenote import protocol
 from cenote.client.base_aio import AsyncBase
 from cenote.client.compute import (
     LEASE_TTL,
@@ -127,9 +126,9 @@ class AsyncComputing(AsyncBase):
         The age of a value that was stored by other means is not known there: with ``stale_for`` it
         is due at once, and an empty ``bytes`` always is.
 
-        The two kinds of lease do not know each other: clients with ``protocol="classic"`` and
-        ``"meta"`` must not share the keys of this command on one server. Nobody would be given a
-        wrong value, but both kinds would compute.
+        The two kinds of lease do not know each other: clients with ``protocol="meta"`` must not
+        share the keys of this command on one server with those of ``"classic"`` or ``"binary"``.
+        Nobody would be given a wrong value, but both kinds would compute.
 
         Args:
             key: The key.
@@ -217,7 +216,7 @@ class AsyncComputing(AsyncBase):
     async def _found(self, wire: bytes, key: AnyKey) -> tuple[bool, object]:
         """Read a value as ``get`` does: the short way of a hit."""
         deadline = monotonic() + self._timeout
-        item: RawItem | None = await self._strict_at(key)(protocol.get(wire), deadline)
+        item: RawItem | None = await self._strict_at(key)(self._protocol.get(wire), deadline)
         if item is None or not (item[0] or item[1]):
             return False, None
         return self._reader(key)(item[0], item[1])
@@ -237,8 +236,9 @@ class AsyncComputing(AsyncBase):
     ) -> AsyncMetaLeases | AsyncClassicLeases:
         way = self._way(key, wire)
         traits = await way.traits(monotonic() + self._timeout)
-        kind = AsyncMetaLeases if traits.meta else AsyncClassicLeases
-        return kind(way.request, self._reader(key), wire, terms)
+        if traits.meta:
+            return AsyncMetaLeases(way.request, self._reader(key), wire, terms)
+        return AsyncClassicLeases(way.request, self._reader(key), wire, terms, self._protocol)
 
     async def _turn(
         self, leases: AsyncMetaLeases | AsyncClassicLeases, key: AnyKey, limit: float

@@ -15,7 +15,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar, overload
 
-from cenote import protocol
 from cenote.client.base_sync import Base
 from cenote.client.compute import (
     LEASE_TTL,
@@ -128,9 +127,9 @@ class Computing(Base):
         The age of a value that was stored by other means is not known there: with ``stale_for`` it
         is due at once, and an empty ``bytes`` always is.
 
-        The two kinds of lease do not know each other: clients with ``protocol="classic"`` and
-        ``"meta"`` must not share the keys of this command on one server. Nobody would be given a
-        wrong value, but both kinds would compute.
+        The two kinds of lease do not know each other: clients with ``protocol="meta"`` must not
+        share the keys of this command on one server with those of ``"classic"`` or ``"binary"``.
+        Nobody would be given a wrong value, but both kinds would compute.
 
         Args:
             key: The key.
@@ -218,7 +217,7 @@ class Computing(Base):
     def _found(self, wire: bytes, key: AnyKey) -> tuple[bool, object]:
         """Read a value as ``get`` does: the short way of a hit."""
         deadline = monotonic() + self._timeout
-        item: RawItem | None = self._strict_at(key)(protocol.get(wire), deadline)
+        item: RawItem | None = self._strict_at(key)(self._protocol.get(wire), deadline)
         if item is None or not (item[0] or item[1]):
             return False, None
         return self._reader(key)(item[0], item[1])
@@ -236,8 +235,9 @@ class Computing(Base):
     def _leases(self, wire: bytes, key: AnyKey, terms: Terms) -> MetaLeases | ClassicLeases:
         way = self._way(key, wire)
         traits = way.traits(monotonic() + self._timeout)
-        kind = MetaLeases if traits.meta else ClassicLeases
-        return kind(way.request, self._reader(key), wire, terms)
+        if traits.meta:
+            return MetaLeases(way.request, self._reader(key), wire, terms)
+        return ClassicLeases(way.request, self._reader(key), wire, terms, self._protocol)
 
     def _turn(self, leases: MetaLeases | ClassicLeases, key: AnyKey, limit: float) -> Look:
         """Look until there is a value to serve or a lease to compute under."""

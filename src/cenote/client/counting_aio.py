@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cenote import protocol
 from cenote.client.base_aio import AsyncBase
 from cenote.client.keys import AnyKey
 from cenote.client.numbers import checked_u64
@@ -48,13 +47,17 @@ class AsyncCounting(AsyncBase):
             ClientError: What is stored is not a number.
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
-        return await self._count(protocol.incr, ", or decr to count down", key, delta, initial, ttl)
+        return await self._count(
+            self._protocol.incr, ", or decr to count down", key, delta, initial, ttl
+        )
 
     async def decr(
         self, key: AnyKey, delta: int = 1, *, initial: int | None = None, ttl: Ttl = None
     ) -> int | None:
         """Subtract from a number on the server, atomically, down to 0; otherwise as ``incr``."""
-        return await self._count(protocol.decr, ", or incr to count up", key, delta, initial, ttl)
+        return await self._count(
+            self._protocol.decr, ", or incr to count up", key, delta, initial, ttl
+        )
 
     async def _count(
         self,
@@ -73,7 +76,7 @@ class AsyncCounting(AsyncBase):
             number: int | None = await self._at(key)(request, deadline)
             return number
         data, flags = counter(self._serde, checked_u64(initial, "initial"))
-        create = protocol.store("add", self._wire(key), data, flags, self._exptime(ttl))
+        create = self._protocol.store("add", self._wire(key), data, flags, self._exptime(ttl))
         try:
             exchange = self._strict_at(key)
             return await self._count_or_create(exchange, request, create, initial, deadline)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cenote import protocol
 from cenote.client.base_sync import Base
 from cenote.client.keys import AnyKey
 from cenote.client.numbers import checked_u64
@@ -49,13 +48,13 @@ class Counting(Base):
             ClientError: What is stored is not a number.
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
-        return self._count(protocol.incr, ", or decr to count down", key, delta, initial, ttl)
+        return self._count(self._protocol.incr, ", or decr to count down", key, delta, initial, ttl)
 
     def decr(
         self, key: AnyKey, delta: int = 1, *, initial: int | None = None, ttl: Ttl = None
     ) -> int | None:
         """Subtract from a number on the server, atomically, down to 0; otherwise as ``incr``."""
-        return self._count(protocol.decr, ", or incr to count up", key, delta, initial, ttl)
+        return self._count(self._protocol.decr, ", or incr to count up", key, delta, initial, ttl)
 
     def _count(
         self,
@@ -74,7 +73,7 @@ class Counting(Base):
             number: int | None = self._at(key)(request, deadline)
             return number
         data, flags = counter(self._serde, checked_u64(initial, "initial"))
-        create = protocol.store("add", self._wire(key), data, flags, self._exptime(ttl))
+        create = self._protocol.store("add", self._wire(key), data, flags, self._exptime(ttl))
         try:
             exchange = self._strict_at(key)
             return self._count_or_create(exchange, request, create, initial, deadline)

@@ -14,13 +14,12 @@ from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import BYTES
 from cenote.protocol import STORED, RawItem
-from cenote.protocol import get as get_request
-from cenote.protocol import store as store_request
 from cenote.runtime.aio import Exchange, monotonic
 
 if TYPE_CHECKING:
     from cenote.client import keys
     from cenote.client.values import Serialisation
+    from cenote.protocol.encoders import Encoders
 
 
 class AsyncHot:
@@ -31,6 +30,7 @@ class AsyncHot:
         serde: Turns values into bytes and back.
         timeout: Seconds an operation may take.
         request: Sends a request by a deadline and returns its reply.
+        protocol: Makes the requests.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class AsyncHot:
         serde: Serialisation,
         timeout: float,
         request: Exchange,
+        protocol: Encoders,
     ) -> None:
         self._encoder = encoder
         self._dumps = serde.dumps
@@ -47,6 +48,7 @@ class AsyncHot:
         self._takes_bytes = serde.takes_bytes
         self._timeout = timeout
         self._request = request
+        self._protocol = protocol
 
     async def get(self, key: keys.AnyKey, default: object = None) -> object:
         """Return the value of ``key``, or ``default`` if there is none.
@@ -58,7 +60,7 @@ class AsyncHot:
         deadline = monotonic() + self._timeout
         wire = self._encoder.wire(key)
         exchange = self._request if type(key) is not Key else self._at(key)
-        item = await exchange(get_request(wire), deadline)
+        item = await exchange(self._protocol.get(wire), deadline)
         if item is None:
             return default
         if item[0] and item[1] == self._verbatim:
@@ -95,7 +97,7 @@ class AsyncHot:
         else:
             data, flags = self._dumps(value)
         expiry = 0 if ttl is None else exptime(ttl, time.time)
-        request = store_request("set", self._encoder.wire(key), data, flags, expiry)
+        request = self._protocol.store("set", self._encoder.wire(key), data, flags, expiry)
         exchange = self._request if type(key) is not Key else self._at(key)
         return await exchange(request, deadline) is STORED
 

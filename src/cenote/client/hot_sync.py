@@ -15,13 +15,12 @@ from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import BYTES
 from cenote.protocol import STORED, RawItem
-from cenote.protocol import get as get_request
-from cenote.protocol import store as store_request
 from cenote.runtime.sync import Exchange, monotonic
 
 if TYPE_CHECKING:
     from cenote.client import keys
     from cenote.client.values import Serialisation
+    from cenote.protocol.encoders import Encoders
 
 
 class Hot:
@@ -32,6 +31,7 @@ class Hot:
         serde: Turns values into bytes and back.
         timeout: Seconds an operation may take.
         request: Sends a request by a deadline and returns its reply.
+        protocol: Makes the requests.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Hot:
         serde: Serialisation,
         timeout: float,
         request: Exchange,
+        protocol: Encoders,
     ) -> None:
         self._encoder = encoder
         self._dumps = serde.dumps
@@ -48,6 +49,7 @@ class Hot:
         self._takes_bytes = serde.takes_bytes
         self._timeout = timeout
         self._request = request
+        self._protocol = protocol
 
     def get(self, key: keys.AnyKey, default: object = None) -> object:
         """Return the value of ``key``, or ``default`` if there is none.
@@ -59,7 +61,7 @@ class Hot:
         deadline = monotonic() + self._timeout
         wire = self._encoder.wire(key)
         exchange = self._request if type(key) is not Key else self._at(key)
-        item = exchange(get_request(wire), deadline)
+        item = exchange(self._protocol.get(wire), deadline)
         if item is None:
             return default
         if item[0] and item[1] == self._verbatim:
@@ -96,7 +98,7 @@ class Hot:
         else:
             data, flags = self._dumps(value)
         expiry = 0 if ttl is None else exptime(ttl, time.time)
-        request = store_request("set", self._encoder.wire(key), data, flags, expiry)
+        request = self._protocol.store("set", self._encoder.wire(key), data, flags, expiry)
         exchange = self._request if type(key) is not Key else self._at(key)
         return exchange(request, deadline) is STORED
 

@@ -27,6 +27,7 @@ from cenote.client.compute import (
 )
 from cenote.client.values import LEASE
 from cenote.protocol import STORED, MetaReply, RawItem, Request
+from cenote.protocol.encoders import Encoders
 from cenote.runtime.aio import Exchange, monotonic
 
 _AGAIN = Look("again")
@@ -116,9 +117,13 @@ class AsyncClassicLeases:
         read: Reads what is stored.
         key: The wire key.
         terms: The terms of the lease.
+        encoders: Make the requests.
     """
 
-    def __init__(self, request: Exchange, read: Read, key: bytes, terms: Terms) -> None:
+    def __init__(
+        self, request: Exchange, read: Read, key: bytes, terms: Terms, encoders: Encoders = protocol
+    ) -> None:
+        self._protocol = encoders
         self._request = request
         self._read = read
         self._key = key
@@ -129,21 +134,21 @@ class AsyncClassicLeases:
 
     async def look(self, deadline: float) -> Look:
         """Read the item; ask for its lease where that is the next step."""
-        item: RawItem | None = await self._request(protocol.gets(self._key), deadline)
+        item: RawItem | None = await self._request(self._protocol.gets(self._key), deadline)
         readable, value = False, None
         if item is not None and item[1] != LEASE:
             readable, value = self._read(item[0], item[1])
         step = judge_classic(item, readable=readable)
         if step == "prove":
-            proved: RawItem | None = await self._request(protocol.get(self._marker), deadline)
+            proved: RawItem | None = await self._request(self._protocol.get(self._marker), deadline)
             if proved is not None and proved[0] == EMPTY:
                 return Look("serve", value)
             step = "replace"
         if step == "take":
-            claim = protocol.store("add", self._key, self._token, LEASE, self._terms.lease)
+            claim = self._protocol.store("add", self._key, self._token, LEASE, self._terms.lease)
             return await self._claim(claim, deadline)
         if step == "replace" and item is not None:
-            claim = protocol.cas(self._key, self._token, LEASE, self._terms.lease, item[2])
+            claim = self._protocol.cas(self._key, self._token, LEASE, self._terms.lease, item[2])
             return await self._claim(claim, deadline)
         if step == "serve" and item is not None and self._terms.stale_for:
             return await self._serve(item, value, deadline)
@@ -154,23 +159,23 @@ class AsyncClassicLeases:
         empty = not (data or flags)
         if self._terms.stale_for or empty:  # the marker first: without it, the value looks due
             says = EMPTY if empty else b""
-            marker = protocol.store("set", self._marker, says, 0, self._terms.fresh)
+            marker = self._protocol.store("set", self._marker, says, 0, self._terms.fresh)
             await self._request(marker, deadline)
-        request = protocol.cas(self._key, data, flags, self._terms.exptime, self._won[2])
+        request = self._protocol.cas(self._key, data, flags, self._terms.exptime, self._won[2])
         await self._request(request, deadline)
 
     async def release(self, deadline: float) -> None:
         """Let somebody else compute: the lease on a miss goes, an old value stays and is due."""
         _, flags, cas = self._won
         if flags == LEASE:  # ``cas`` with an exptime in the past is a conditional delete
-            await self._request(protocol.cas(self._key, b"", LEASE, -1, cas), deadline)
-        await self._request(protocol.delete(self._marker), deadline)
+            await self._request(self._protocol.cas(self._key, b"", LEASE, -1, cas), deadline)
+        await self._request(self._protocol.delete(self._marker), deadline)
 
     async def _claim(self, claim: Request, deadline: float) -> Look:
         """Put a lease in the place of a miss, or of a value that can not be read."""
         if await self._request(claim, deadline) is not STORED:
             return _AGAIN
-        item: RawItem | None = await self._request(protocol.gets(self._key), deadline)
+        item: RawItem | None = await self._request(self._protocol.gets(self._key), deadline)
         if item is None or item[0] != self._token:
             return _AGAIN
         self._won = item
@@ -178,9 +183,9 @@ class AsyncClassicLeases:
 
     async def _serve(self, item: RawItem, value: object, deadline: float) -> Look:
         """Serve the value; compute its successor if it is due and nobody else does."""
-        if await self._request(protocol.get(self._marker), deadline) is not None:
+        if await self._request(self._protocol.get(self._marker), deadline) is not None:
             return Look("serve", value)
-        claim = protocol.store("add", self._marker, self._token, 0, self._terms.lease)
+        claim = self._protocol.store("add", self._marker, self._token, 0, self._terms.lease)
         if await self._request(claim, deadline) is not STORED:
             return Look("serve", value)
         self._won = item

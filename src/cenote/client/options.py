@@ -49,7 +49,7 @@ class ClientOptions:
         timeout: Seconds an operation may take, everything included; above 0. It is also the
             ``timeout`` of the pools.
         protocol: ``"auto"`` asks each server whether it knows the meta commands, ``"meta"`` insists
-            on them, ``"classic"`` does without.
+            on them, ``"classic"`` does without; ``"binary"`` speaks the binary protocol.
         hashing: Which of several servers has a key: the name of a scheme, or a callable that is
             given the servers and returns a `Router`.
         discovery: Finds the servers, by those that are given: ``"elasticache"``, ``"dns"``, their

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from cenote import protocol
 from cenote.client.keys import AnyKey, K, listed
 from cenote.client.outcome import Item
 from cenote.client.several_aio import AsyncSeveral, failures_of
@@ -31,7 +30,7 @@ class AsyncRetrieval(AsyncSeveral):
         """
         deadline = monotonic() + self._timeout
         wire = self._wire(key)
-        item: RawItem | None = await self._at(key)(protocol.gets(wire), deadline)
+        item: RawItem | None = await self._at(key)(self._protocol.gets(wire), deadline)
         if item is None:
             return None
         value, flags, cas = item
@@ -58,7 +57,7 @@ class AsyncRetrieval(AsyncSeveral):
         """
         deadline = monotonic() + self._timeout
         wire = self._wire(key)
-        request = protocol.gat(wire, self._exptime(ttl))
+        request = self._protocol.gat(wire, self._exptime(ttl))
         item: RawItem | None = await self._at(key)(request, deadline)
         if item is None:
             return default
@@ -76,7 +75,7 @@ class AsyncRetrieval(AsyncSeveral):
             InvalidArgument: The TTL is not a time that memcached can count.
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
-        request = protocol.touch(self._wire(key), self._exptime(ttl))
+        request = self._protocol.touch(self._wire(key), self._exptime(ttl))
         reply: object = await self._at(key)(request, monotonic() + self._timeout)
         return reply is TOUCHED
 
@@ -93,7 +92,7 @@ class AsyncRetrieval(AsyncSeveral):
         names = listed(keys)
         if not names:
             return {}
-        return await self._many(names, protocol.get_many, deadline)
+        return await self._many(names, self._protocol.get_many, deadline)
 
     async def gat_many(self, keys: Iterable[K], ttl: Ttl) -> dict[K, object]:
         """Return the values that exist and give them a new time to live, in one round trip.
@@ -113,7 +112,7 @@ class AsyncRetrieval(AsyncSeveral):
         expiry = self._exptime(ttl)
         if not names:
             return {}
-        return await self._many(names, partial(protocol.gat_many, exptime=expiry), deadline)
+        return await self._many(names, partial(self._protocol.gat_many, exptime=expiry), deadline)
 
     async def _many(
         self, names: list[K], encode: Callable[[list[bytes]], Request], deadline: float

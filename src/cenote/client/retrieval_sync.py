@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from cenote import protocol
 from cenote.client.keys import AnyKey, K, listed
 from cenote.client.outcome import Item
 from cenote.client.several_sync import Several, failures_of
@@ -32,7 +31,7 @@ class Retrieval(Several):
         """
         deadline = monotonic() + self._timeout
         wire = self._wire(key)
-        item: RawItem | None = self._at(key)(protocol.gets(wire), deadline)
+        item: RawItem | None = self._at(key)(self._protocol.gets(wire), deadline)
         if item is None:
             return None
         value, flags, cas = item
@@ -59,7 +58,7 @@ class Retrieval(Several):
         """
         deadline = monotonic() + self._timeout
         wire = self._wire(key)
-        request = protocol.gat(wire, self._exptime(ttl))
+        request = self._protocol.gat(wire, self._exptime(ttl))
         item: RawItem | None = self._at(key)(request, deadline)
         if item is None:
             return default
@@ -77,7 +76,7 @@ class Retrieval(Several):
             InvalidArgument: The TTL is not a time that memcached can count.
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
-        request = protocol.touch(self._wire(key), self._exptime(ttl))
+        request = self._protocol.touch(self._wire(key), self._exptime(ttl))
         reply: object = self._at(key)(request, monotonic() + self._timeout)
         return reply is TOUCHED
 
@@ -94,7 +93,7 @@ class Retrieval(Several):
         names = listed(keys)
         if not names:
             return {}
-        return self._many(names, protocol.get_many, deadline)
+        return self._many(names, self._protocol.get_many, deadline)
 
     def gat_many(self, keys: Iterable[K], ttl: Ttl) -> dict[K, object]:
         """Return the values that exist and give them a new time to live, in one round trip.
@@ -114,7 +113,7 @@ class Retrieval(Several):
         expiry = self._exptime(ttl)
         if not names:
             return {}
-        return self._many(names, partial(protocol.gat_many, exptime=expiry), deadline)
+        return self._many(names, partial(self._protocol.gat_many, exptime=expiry), deadline)
 
     def _many(
         self, names: list[K], encode: Callable[[list[bytes]], Request], deadline: float

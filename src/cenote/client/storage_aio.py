@@ -18,7 +18,7 @@ from cenote.client.several_aio import AsyncSeveral, Part, failures_of
 from cenote.client.ttl import Ttl
 from cenote.client.values import LEASE, dumps_all
 from cenote.errors import CenoteError, InvalidArgument
-from cenote.protocol import DELETED, STORED, BatchReply, MetaReply, RawItem, Request
+from cenote.protocol import DELETED, STORED, BatchReply, MetaReply, RawItem, Request, binary
 from cenote.runtime.aio import monotonic
 
 _MODES = {"set": b"", "add": b" ME", "replace": b" MR"}
@@ -64,7 +64,7 @@ class AsyncStorage(AsyncSeveral):
         """
         checked_u64(token, "token")
         data, flags = self._dumps(value)
-        request = protocol.cas(self._wire(key), data, flags, self._exptime(ttl), token)
+        request = self._protocol.cas(self._wire(key), data, flags, self._exptime(ttl), token)
         return await self._at(key)(request, monotonic() + self._timeout) is STORED
 
     async def append(self, key: AnyKey, value: str | bytes) -> bool:
@@ -94,7 +94,7 @@ class AsyncStorage(AsyncSeveral):
             InvalidKey: memcached can not carry the key.
             CenoteError: The server could not be asked in time (``on_error="raise"``).
         """
-        request = protocol.delete(self._wire(key))
+        request = self._protocol.delete(self._wire(key))
         return await self._at(key)(request, monotonic() + self._timeout) is DELETED
 
     async def set_many(self, mapping: Mapping[K, object], ttl: Ttl = None) -> list[K]:
@@ -127,10 +127,10 @@ class AsyncStorage(AsyncSeveral):
         if only is None:
             return await self._set_parts(names, items, expiry, deadline)
         meta = await self._knows_meta(only.way, deadline)
-        request = protocol.set_many(items, expiry, meta=meta)
+        request = self._protocol.set_many(items, expiry, meta=meta)
         reply: BatchReply | None = await only.request(request, deadline)
         if reply is not None and reply.unplaced:
-            request = protocol.set_many(items, expiry, meta=True, quiet=False)
+            request = self._protocol.set_many(items, expiry, meta=True, quiet=False)
             reply = await only.request(request, deadline)
         return names if reply is None else [names[index] for index in sorted(reply.failures)]
 
@@ -139,7 +139,7 @@ class AsyncStorage(AsyncSeveral):
     ) -> list[K]:
         def encode(part: Part[K], *, quiet: bool = True) -> Request:
             mine = [items[position] for position in part.positions]
-            return protocol.set_many(mine, expiry, meta=part.meta, quiet=quiet)
+            return self._protocol.set_many(mine, expiry, meta=part.meta, quiet=quiet)
 
         parts = self._parts(names, [wire for wire, _, _ in items])
         await self._learn_meta(parts, deadline)
@@ -178,7 +178,7 @@ class AsyncStorage(AsyncSeveral):
             return await self._delete_parts(names, wires, deadline)
         wires = list(dict.fromkeys(wires))
         meta = await self._knows_meta(only.way, deadline)
-        request = protocol.delete_many(wires, meta=meta)
+        request = self._protocol.delete_many(wires, meta=meta)
         reply: BatchReply | None = await only.request(request, deadline)
         if reply is None:
             return 0
@@ -194,7 +194,7 @@ class AsyncStorage(AsyncSeveral):
             part.drop_repeated()
         await self._learn_meta(parts, deadline)
         await self._ask(
-            parts, lambda part: protocol.delete_many(part.wires, meta=part.meta), deadline
+            parts, lambda part: self._protocol.delete_many(part.wires, meta=part.meta), deadline
         )
         self._settle(parts)
         answered = [part for part in parts if part.error is None]
@@ -209,7 +209,7 @@ class AsyncStorage(AsyncSeveral):
         wire, expiry = self._wire(key), self._exptime(ttl)
         if noreply:
             return await self._send(verb, key, wire, data, flags, expiry, deadline)
-        request = protocol.store(verb, wire, data, flags, expiry)
+        request = self._protocol.store(verb, wire, data, flags, expiry)
         return await self._at(key)(request, deadline) is STORED
 
     async def _send(
@@ -225,11 +225,15 @@ class AsyncStorage(AsyncSeveral):
         """Store by a quiet request and its fence; on a classic server, wait for the answer."""
         try:
             way = self._way(key, wire)
-            if not (await way.traits(deadline)).meta:
-                request = protocol.store(verb, wire, data, flags, expiry)
+            traits = await way.traits(deadline)
+            request = self._protocol.store(verb, wire, data, flags, expiry)
+            if not (traits.meta or traits.binary):
                 return await way.request(request, deadline) is STORED
-            tokens = b"F%d T%d%b" % (flags, expiry, _MODES[verb])
-            request = protocol.quiet(protocol.meta_set(wire, data, tokens))
+            if traits.binary:
+                request = binary.quiet(request)
+            else:
+                tokens = b"F%d T%d%b" % (flags, expiry, _MODES[verb])
+                request = protocol.quiet(protocol.meta_set(wire, data, tokens))
             await way.post(request, deadline)
         except OUTAGES as error:
             self._tolerate(error)
@@ -250,14 +254,14 @@ class AsyncStorage(AsyncSeveral):
                 f"{verb} to {key!r}: a {type(value).__name__} has the flags {flags}, the stored "
                 f"value {stored}, so that it would be corrupted: use get and cas"
             )
-        request = protocol.store(verb, wire, data, flags, 0)
+        request = self._protocol.store(verb, wire, data, flags, 0)
         return await self._at(key)(request, deadline) is STORED
 
     async def _stored_flags(self, key: AnyKey, wire: bytes, deadline: float) -> int | None:
         """Return the flags of what is stored, None if nothing is (a lease is nothing)."""
         exchange = self._at(key)
         if not await self._speaks_meta(key, wire, deadline):
-            item: RawItem | None = await exchange(protocol.get(wire), deadline)
+            item: RawItem | None = await exchange(self._protocol.get(wire), deadline)
             return None if item is None or item[1] == LEASE else item[1]
         reply: MetaReply | None = await exchange(protocol.meta_get(wire, b"f s"), deadline)
         if reply is None or reply.status == "EN":

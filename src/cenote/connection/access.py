@@ -16,7 +16,8 @@ class Access:
     """How to begin a conversation with a server.
 
     Attributes:
-        protocol: Which commands to use: ask the server (``"auto"``), or ``"meta"``, ``"classic"``.
+        protocol: Which commands to use: ask the server for the newest (``"auto"``), or ``"meta"``,
+            ``"classic"``, ``"binary"``.
         credentials: The user and password to log in with, or what is asked for them at every
             connect; None: do not log in.
     """

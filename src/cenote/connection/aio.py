@@ -16,7 +16,7 @@ from cenote.connection._exchange_aio import AsyncChannel
 from cenote.connection.access import OPEN, Access
 from cenote.connection.address import UnixAddress
 from cenote.connection.credentials_aio import ask
-from cenote.connection.handshake import Handshake, Traits, handshake
+from cenote.connection.handshake import Handshake, Traits, handshake, other_protocol
 from cenote.connection.opening_aio import Opening
 from cenote.errors import ClientError, ConnectionLost, OperationTimeout
 
@@ -84,7 +84,9 @@ async def connect(
         credentials = await _ask(access.credentials, address, began, began + timeout)
         steps = handshake(access.protocol, credentials)
         with failures.hidden(credentials):
-            connection.traits = await _shake_hands(connection, steps, began, began + timeout)
+            connection.traits = await _shake_hands(
+                connection, steps, access, began, began + timeout
+            )
     except BaseException:
         connection.abort()
         raise
@@ -121,7 +123,7 @@ async def _ask(
 
 
 async def _shake_hands(
-    connection: AsyncConnection, steps: Handshake, began: float, deadline: float
+    connection: AsyncConnection, steps: Handshake, access: Access, began: float, deadline: float
 ) -> Traits:
     flight = next(steps)
     try:
@@ -135,7 +137,8 @@ async def _shake_hands(
     except StopIteration as done:
         return cast(Traits, done.value)
     except OperationTimeout as error:
-        seconds = monotonic() - began
-        raise failures.connect_timed_out(connection.address, seconds, error) from error
+        seconds, state = monotonic() - began, f"{error}; {other_protocol(access.protocol)}"
+        raise failures.connect_timed_out(connection.address, seconds, state) from error
     except ConnectionLost as error:
-        raise failures.hung_up(connection.address, error) from error
+        advice = other_protocol(access.protocol)
+        raise failures.hung_up(connection.address, error, advice) from error

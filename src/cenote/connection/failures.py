@@ -120,11 +120,11 @@ def met_itself() -> OSError:
     return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 
-def hung_up(address: object, error: ConnectionLost) -> ConnectionLost:
+def hung_up(address: object, error: ConnectionLost, advice: str) -> ConnectionLost:
     """The server accepted and ended the connection during the handshake."""
     return ConnectionLost(
         f"{address} hung up during the handshake ({error}); it may have reached its connection "
-        "limit, or be a proxy that does not know 'mn' (try protocol='classic')",
+        f"limit, or be a proxy that does not know 'mn' (try protocol='classic'); {advice}",
         replied=error.replied,
     )
 

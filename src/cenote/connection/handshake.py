@@ -9,6 +9,10 @@ Where there are credentials the first flights are those of the protocol's ``Logi
 which. Then there is one flight: ``mn`` tells whether the server knows the meta commands (``MN``) or
 only the classic ones (``ERROR``), and ``version`` which server it is: memcached 1.5.19 to 1.6.9
 answer ``mn``, but their meta commands were drafts that differ, so these count as classic.
+
+The binary protocol is never tried: a server that speaks text may take its bytes for a line without
+an end, as one that speaks nothing else takes a short line for a header that is not complete. So a
+server that stays silent, or hangs up, is reported with what else it may want (``other_protocol``).
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from typing import Final, Literal, TypeAlias
 
 from cenote.connection.credentials import Credentials
 from cenote.connection.login import Flight, Login, check_text, text_login
+from cenote.connection.sasl import check_sasl, sasl_login
 from cenote.errors import (
     AuthenticationFailed,
     CenoteError,
@@ -27,12 +32,13 @@ from cenote.errors import (
     ProtocolError,
     UnknownCommand,
 )
-from cenote.protocol import Reply, meta_noop, version
+from cenote.protocol import Reply, Request, binary, meta_noop, version
+from cenote.protocol.frames import WANTS_CREDENTIALS
 
 _SETTLED: Final = (1, 6, 10)
 """The first memcached whose meta commands are the ones of today."""
 
-ProtocolChoice: TypeAlias = Literal["auto", "meta", "classic"]
+ProtocolChoice: TypeAlias = Literal["auto", "meta", "classic", "binary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ LOGINS: Final[Mapping[ProtocolChoice, LoginKind]] = {
     "auto": _TEXT,
     "meta": _TEXT,
     "classic": _TEXT,
+    "binary": LoginKind(sasl_login, check_sasl),
 }
 """How to log in, by protocol."""
 
@@ -64,10 +71,25 @@ class Traits:
     Attributes:
         meta: Whether it speaks the meta commands (``mg``, ``ms``, ...) as they were settled.
         version: What it answers to ``version``, such as ``"1.6.18"``.
+        binary: Whether the binary protocol is spoken with it.
     """
 
     meta: bool
     version: str
+    binary: bool = False
+
+    @property
+    def dialect(self) -> str:
+        """What is spoken with it: ``"binary"``, ``"meta"`` or ``"classic"``."""
+        if self.binary:
+            return "binary"
+        return "meta" if self.meta else "classic"
+
+    def probe(self) -> Request:
+        """Make a request that does nothing but a round trip."""
+        if self.binary:
+            return binary.noop()
+        return meta_noop() if self.meta else version()
 
 
 Handshake: TypeAlias = Generator[Flight, Sequence[Reply], Traits]
@@ -79,8 +101,8 @@ def handshake(
     """Open the conversation on a fresh connection.
 
     Args:
-        protocol: ``"auto"`` asks the server, ``"meta"`` asks and insists, ``"classic"`` does not
-            ask.
+        protocol: ``"auto"`` asks the server for its meta commands, ``"meta"`` asks and insists,
+            ``"classic"`` does not ask; ``"binary"`` speaks the binary protocol.
         credentials: Log in with these; None: do not.
 
     Yields:
@@ -103,10 +125,7 @@ def handshake(
     except ClientError as error:
         if "unauthenticated" not in str(error):
             raise
-        raise AuthenticationFailed(
-            "the server wants a user name and a password: give username= and password=, or write "
-            "memcached://user:password@host"
-        ) from error
+        raise AuthenticationFailed(WANTS_CREDENTIALS) from error
 
 
 def check_login(protocol: ProtocolChoice, credentials: Credentials) -> None:
@@ -118,8 +137,22 @@ def check_login(protocol: ProtocolChoice, credentials: Credentials) -> None:
     LOGINS[protocol].check(credentials)
 
 
+def other_protocol(protocol: ProtocolChoice) -> str:
+    """Say what a server may want that does not answer to this protocol."""
+    if protocol == "binary":
+        return "if it speaks the text protocols only, use protocol='auto'"
+    return (
+        "if it speaks the binary protocol only (memcached -S, or -B binary), use protocol='binary'"
+    )
+
+
 def _introduction(protocol: ProtocolChoice) -> Handshake:
     """Learn what the server can do."""
+    if protocol == "binary":  # noop is refused to whoever is not logged in, version is not
+        release, leave = yield (binary.version(), binary.noop())
+        if isinstance(leave, CenoteError):
+            raise leave
+        return Traits(meta=False, version=_version(release), binary=True)
     if protocol == "classic":
         (release,) = yield (version(),)
         unknown = isinstance(release, UnknownCommand)  # a proxy, or an endpoint that has no items

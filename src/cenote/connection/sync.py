@@ -18,7 +18,7 @@ from cenote.connection import failures
 from cenote.connection.access import OPEN, Access
 from cenote.connection.address import Address
 from cenote.connection.credentials_sync import ask
-from cenote.connection.handshake import Handshake, Traits, handshake
+from cenote.connection.handshake import Handshake, Traits, handshake, other_protocol
 from cenote.connection.opening_sync import open_socket
 from cenote.connection.whereabouts import Whereabouts
 from cenote.errors import ClientError, ConnectionLost, OperationTimeout
@@ -76,14 +76,16 @@ def connect(
         credentials = ask(access.credentials, address, began, deadline)
         steps = handshake(access.protocol, credentials)
         with failures.hidden(credentials):
-            connection.traits = _shake_hands(connection, steps, began, deadline)
+            connection.traits = _shake_hands(connection, steps, access, began, deadline)
     except BaseException:
         sock.close()
         raise
     return connection
 
 
-def _shake_hands(connection: Connection, steps: Handshake, began: float, deadline: float) -> Traits:
+def _shake_hands(
+    connection: Connection, steps: Handshake, access: Access, began: float, deadline: float
+) -> Traits:
     flight = next(steps)
     try:
         while True:
@@ -96,7 +98,8 @@ def _shake_hands(connection: Connection, steps: Handshake, began: float, deadlin
     except StopIteration as done:
         return cast(Traits, done.value)
     except OperationTimeout as error:
-        seconds = monotonic() - began
-        raise failures.connect_timed_out(connection.address, seconds, error) from error
+        seconds, state = monotonic() - began, f"{error}; {other_protocol(access.protocol)}"
+        raise failures.connect_timed_out(connection.address, seconds, state) from error
     except ConnectionLost as error:
-        raise failures.hung_up(connection.address, error) from error
+        advice = other_protocol(access.protocol)
+        raise failures.hung_up(connection.address, error, advice) from error

@@ -20,10 +20,9 @@ from cenote.node.identity import attributes
 from cenote.node.lane_path_aio import Lanes
 from cenote.node.line_aio import Line
 from cenote.node.sharing import DEFAULTS, Sharing
-from cenote.node.verdicts import classify
+from cenote.node.verdicts import SOONER, classify
 from cenote.pool import registry
 from cenote.pool.aio import AsyncPool
-from cenote.protocol import meta_noop, version
 
 if TYPE_CHECKING:
     from cenote.connection import Access, Address, Traits
@@ -56,7 +55,10 @@ class AsyncServerConnector:
         """Open a connection and shake hands, within ``timeout`` seconds."""
         try:
             connection = await connect(
-                self._address, self._access, timeout=timeout, whereabouts=self.whereabouts
+                self._address,
+                self._access,
+                timeout=timeout * SOONER,
+                whereabouts=self.whereabouts,
             )
         except Exception as error:
             self.last_error = str(error)
@@ -78,8 +80,7 @@ class AsyncServerConnector:
 
     async def ping(self, connection: AsyncConnection) -> None:
         """Make a round trip, or raise."""
-        probe = meta_noop() if connection.traits.meta else version()
-        await connection.exchange(probe, monotonic() + self._timeout)
+        await connection.exchange(connection.traits.probe(), monotonic() + self._timeout)
 
     is_clean = staticmethod(attrgetter("clean"))
     classify = staticmethod(classify)

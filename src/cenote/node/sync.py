@@ -17,10 +17,9 @@ from cenote.connection.sync import Connection, connect
 from cenote.connection.whereabouts import Whereabouts
 from cenote.node.health import NodeHealth, assess
 from cenote.node.identity import attributes
-from cenote.node.verdicts import classify
+from cenote.node.verdicts import SOONER, classify
 from cenote.pool import registry
 from cenote.pool.sync import Pool
-from cenote.protocol import meta_noop, version
 
 if TYPE_CHECKING or not use_compiled("cenote.node._lane_c"):
     from cenote.node.lane import Lane
@@ -57,7 +56,10 @@ class ServerConnector:
         """Open a connection and shake hands, within ``timeout`` seconds."""
         try:
             connection = connect(
-                self._address, self._access, timeout=timeout, whereabouts=self.whereabouts
+                self._address,
+                self._access,
+                timeout=timeout * SOONER,
+                whereabouts=self.whereabouts,
             )
         except Exception as error:
             self.last_error = str(error)
@@ -79,8 +81,7 @@ class ServerConnector:
 
     def ping(self, connection: Connection) -> None:
         """Make a round trip, or raise."""
-        probe = meta_noop() if connection.traits.meta else version()
-        connection.exchange(probe, monotonic() + self._timeout)
+        connection.exchange(connection.traits.probe(), monotonic() + self._timeout)
 
     is_clean = staticmethod(attrgetter("clean"))
     classify = staticmethod(classify)

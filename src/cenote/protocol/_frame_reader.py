@@ -46,7 +46,7 @@ class FrameReader(ReplyReader):
         self._frame = frame = f.HEADER.unpack(data)
         magic, opcode, key_size, extras_size, data_type, _, size, opaque, _ = frame
         if magic != f.ANSWERS or data_type:
-            raise self._broken("what is no frame", data)
+            raise self._broken("what is no frame of the binary protocol", data)
         place = (opaque - int.from_bytes(head.payload[12:16])) & 0xFFFFFFFF
         if head.kind not in _RUNS:
             proved = place == 0 and opcode == head.payload[1]
@@ -100,6 +100,8 @@ class FrameReader(ReplyReader):
             return self._run_frame(head, status, value)
         if head.kind == g.FRAME_STATS:
             return self._stat_frame(head, status, value)
+        if head.kind == g.FRAME_SASL and status in f.SASL_STEPS:
+            return SaslReply(f.SASL_STEPS[status], value)
         if status == f.SUCCESS:
             return self._success(head, value)
         return self._failure(head, status, value)
@@ -114,8 +116,6 @@ class FrameReader(ReplyReader):
             return int.from_bytes(value)
         if kind == g.FRAME_TEXT:
             return text_of(value)
-        if kind == g.FRAME_SASL:
-            return SaslReply(True, value)
         if value:
             raise self._broken("a value where there is none", value)
         return self._outcome(head, f.SUCCESS)
@@ -128,8 +128,6 @@ class FrameReader(ReplyReader):
         kind = head.kind
         if status == f.KEY_ENOENT and kind in (g.FRAME_GET, g.FRAME_GETS, g.FRAME_NUMBER):
             return None
-        if status == f.AUTH_CONTINUE and kind == g.FRAME_SASL:
-            return SaslReply(False, value)
         outcome = self._outcome(head, status)
         return self._refused(head, status, value) if outcome is None else outcome
 

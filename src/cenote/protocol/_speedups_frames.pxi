@@ -3,11 +3,11 @@
 
 cdef dict OUTCOMES = frames.OUTCOMES
 cdef dict CAS_OUTCOMES = frames.CAS_OUTCOMES
+cdef dict SASL_STEPS = frames.SASL_STEPS
 
 cdef enum:
     SUCCESS = 0x0000
     KEY_ENOENT = 0x0001
-    AUTH_CONTINUE = 0x0021
     FENCE = -1  # the place of the frame that closes a run
 
 
@@ -77,7 +77,7 @@ cdef class FrameReader(ReplyReader):
         cdef Py_ssize_t size = get_u32(data + 8)
         cdef bint proved
         if <unsigned char>data[0] != ANSWERS or data[5] != 0:
-            raise self.broken("what is no frame", data, HEADER_SIZE)
+            raise self.broken("what is no frame of the binary protocol", data, HEADER_SIZE)
         self.status = get_u16(data + 6)
         self.key_size = get_u16(data + 2)
         self.extras_size = <unsigned char>data[4]
@@ -147,6 +147,8 @@ cdef class FrameReader(ReplyReader):
             return self.fence(value) if self.place == FENCE else self.run_frame(value)
         if kind == FRAME_STATS:
             return self.stat_frame(value)
+        if kind == FRAME_SASL and self.status in SASL_STEPS:
+            return SaslReply(SASL_STEPS[self.status], value)
         return self.success(value) if self.status == SUCCESS else self.failure(value)
 
     cdef tuple item_of(self, bytes value):
@@ -164,8 +166,6 @@ cdef class FrameReader(ReplyReader):
             return get_u64(PyBytes_AS_STRING(value))
         if kind == FRAME_TEXT:
             return text_of(value)
-        if kind == FRAME_SASL:
-            return SaslReply(True, value)
         if value:
             raise self.broken(
                 "a value where there is none", PyBytes_AS_STRING(value), len(value)
@@ -176,8 +176,6 @@ cdef class FrameReader(ReplyReader):
         cdef int kind = self.head.kind
         if self.status == KEY_ENOENT and (kind <= FRAME_GETS or kind == FRAME_NUMBER):
             return None
-        if self.status == AUTH_CONTINUE and kind == FRAME_SASL:
-            return SaslReply(False, value)
         outcome = self.outcome()
         return self.refused(value) if outcome is None else outcome
 

@@ -12,7 +12,7 @@ A quiet command is answered only if it brings data or fails.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import Final, Literal
 
 from cenote.errors import (
     AuthenticationFailed,
@@ -93,6 +93,18 @@ UNKNOWN_COMMAND: Final = 0x0081
 ENOMEM: Final = 0x0082
 NOT_SUPPORTED: Final = 0x0083
 
+SASL_STEPS: Final[dict[int, Literal["done", "more", "refused"]]] = {
+    SUCCESS: "done",
+    AUTH_CONTINUE: "more",
+    AUTH_ERROR: "refused",
+}
+"""What a status says of a step of the authentication."""
+
+WANTS_CREDENTIALS: Final = (
+    "the server wants a user name and a password: give username= and password=, or write "
+    "memcached://user:password@host"
+)
+
 _NAMES: Final = {
     0x0007: "the vbucket belongs to another server",
     0x0008: "no bucket is chosen",
@@ -142,14 +154,15 @@ def frame_error(status: int, text: bytes, verb: str) -> CenoteError:
         text: What it says in its body.
         verb: The command that it answers, for the message.
     """
-    said = text.decode("utf-8", "backslashreplace").rstrip(".") or _NAMES.get(status, "no reason")
+    words = text.decode("utf-8", "backslashreplace").rstrip(".")
+    said = words[:1].lower() + words[1:] or _NAMES.get(status, "no reason")
     message = f"{verb}: the server answered: {said} (status 0x{status:04x})"
     if status == E2BIG:
         return ValueTooLarge(f"{message}; raise its item size limit (memcached -I) or store less")
     if status == ENOMEM:
         return OutOfMemory(f"{message}; raise its memory limit (memcached -m)")
-    if status == AUTH_ERROR:
-        return AuthenticationFailed(f"{message}; check username and password")
+    if status == AUTH_ERROR:  # of what is no step of a login
+        return AuthenticationFailed(f"{verb}: {WANTS_CREDENTIALS}")
     if status in (UNKNOWN_COMMAND, NOT_SUPPORTED):
         return UnknownCommand(f"{verb}: the server does not know this command: {said}")
     if status in (KEY_ENOENT, KEY_EEXISTS, EINVAL, NOT_STORED, DELTA_BADVAL):

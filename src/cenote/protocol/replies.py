@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from cenote.errors import CenoteError
 
@@ -58,11 +58,11 @@ class SaslReply(NamedTuple):
     """The answer to one step of an authentication (binary protocol).
 
     Attributes:
-        done: Whether the server is satisfied; otherwise it asks for another step.
+        step: Whether the server is satisfied, asks for more, or has refused.
         data: What the mechanism has to say.
     """
 
-    done: bool
+    step: Literal["done", "more", "refused"]
     data: bytes
 
 

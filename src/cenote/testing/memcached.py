@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from cenote._server_process import Endpoint, ServerProcess
 from cenote.local import private_folder
+from cenote.testing import sasl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +40,8 @@ class MemcachedServer:
         idle_timeout: Seconds after which the server closes an idle connection; 0 is never.
         users: Who may log in by the text protocol (``-Y``), as passwords by user; None: everybody
             may talk to it.
+        sasl_users: The same by SASL (``-S``): such a server takes the binary protocol only.
+        sasl_mechanisms: Those that it offers.
         certificate: A PEM file with the server's certificate and those between it and its
             authority: the server speaks TLS (``-Z``; on TCP only, memcached has no other).
         key: The PEM file of the certificate's key.
@@ -52,6 +55,7 @@ class MemcachedServer:
     Attributes:
         endpoint: The socket path, or ``(host, port)``: it stays the same over restarts.
         users: As given; what is changed holds from the next start on.
+        sasl_users: The same.
     """
 
     def __init__(
@@ -65,13 +69,18 @@ class MemcachedServer:
         max_connections: int = 1024,
         idle_timeout: int = 0,
         users: Mapping[str, str] | None = None,
+        sasl_users: Mapping[str, str] | None = None,
+        sasl_mechanisms: str = sasl.MECHANISMS,
         certificate: Path | None = None,
         key: Path | None = None,
         client_ca: Path | None = None,
         options: Sequence[str] = (),
     ) -> None:
         self.users = users
-        self._folder = private_folder() if unix or users is not None else None
+        self.sasl_users = sasl_users
+        self._mechanisms = sasl_mechanisms
+        guarded = users is not None or sasl_users is not None
+        self._folder = private_folder() if unix or guarded else None
         self._reserved = None if unix else _reserve_port(host)
         self.endpoint: Endpoint
         if unix:
@@ -84,6 +93,7 @@ class MemcachedServer:
             *_item_size_options(max_item_size),
             *(("-o", f"idle_timeout={idle_timeout}") if idle_timeout else ()),
             *(("-Y", f"{self._folder}/{_USERS}") if users is not None else ()),
+            *(("-S",) if sasl_users is not None else ()),
             *_tls_options(certificate, key, client_ca),
             *options,
         ]
@@ -130,7 +140,10 @@ class MemcachedServer:
         if self._folder is not None and self.users is not None:
             lines = [f"{user}:{password}\n" for user, password in self.users.items()]
             (self._folder / _USERS).write_text("".join(lines), "utf-8")
-        self._process = ServerProcess(self._arguments, self.endpoint, self._folder)
+        environment = {}
+        if self._folder is not None and self.sasl_users is not None:
+            environment = sasl.write_users(self._folder, self.sasl_users, self._mechanisms)
+        self._process = ServerProcess(self._arguments, self.endpoint, self._folder, environment)
 
     def stop(self) -> None:
         """End the server; whoever connects is refused, its connections are closed."""

@@ -141,11 +141,11 @@ def _server(url: str) -> Finding:
 
 def _answer_of(url: str) -> str:
     server = read_servers(url).servers[0]
-    with client_of(url) as client, client.connection(server.name) as connection:
-        commands = connection.traits.dialect
-        client.version()
+    with client_of(url) as client:
+        with client.connection(server.name) as connection:
+            commands = connection.traits.dialect
         began = perf_counter()
-        (release,) = client.version().values()
+        release = client.version()[server.name]
         seconds = perf_counter() - began
     return f"{url}: memcached {release}, {commands} commands, {seconds * 1e3:.2f} ms a round trip"
 

@@ -152,6 +152,14 @@ GOALS: tuple[Goal, ...] = (
         _at_most(f"async with{options}", 600, f"cenote async with{options}", group="async checkout")
         for options in ("", _UPKEEP, _EVERY)
     ),
+    _at_most(
+        "with pool.connection(), SQLite",
+        0.2,
+        "cenote with connection()",
+        "SQLAlchemy QueuePool connect/close",
+        group="database",
+    ),
+    Goal("GET by requests", "http", "get", 1.0, "requests", "cenote under requests"),
     Goal(
         "longest wait, 8 workers on 4",
         "fairness",

@@ -23,6 +23,7 @@ PEERS: dict[str, str | None] = {
     "aiomcache": "aiomcache",
     "emcache": "emcache",
     "psycopg_pool": "psycopg-pool",
+    "requests": "requests",
     "sqlalchemy": "SQLAlchemy",
     "stdlib_queues": None,
 }

@@ -7,10 +7,12 @@ too (leak detection, which remembers where each lease was borrowed, and histogra
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import ExitStack
 
 import cenote
 from bench.adapters.verbs import AsyncVerbs, Checkout, Place, Verbs
+from cenote import connectors
 from cenote.cluster.router import placer_for
 
 DEFAULTS = {"max_size": 4}
@@ -135,6 +137,30 @@ def _async_cycles(pool):
     return cycles
 
 
+def sqlite_with_connection():
+    connect = lambda: sqlite3.connect(":memory:", check_same_thread=False)  # noqa: E731
+    return _connection_cycles(cenote.Pool(connectors.dbapi(connect), **DEFAULTS))
+
+
+def get_by_requests(url: str):
+    """Get by requests with our adapter, which only this contender imports."""
+    from bench.adapters.requests import getting  # noqa: PLC0415
+    from cenote.integrations.requests import CenoteAdapter  # noqa: PLC0415
+
+    return getting(url, CenoteAdapter())
+
+
+def get_by_http_client(url: str):
+    """Get by ``http.client``'s connections in a keyed pool."""
+    pool = cenote.KeyedPool(connectors.origin)
+
+    def get() -> None:
+        with pool.connection(url) as connection:
+            assert connection.fetch("GET", "/").body
+
+    return get
+
+
 def fair(size: int) -> Checkout:
     pool = cenote.Pool(Connector(), max_size=size, max_connecting=size)
     return Checkout(pool.acquire, pool.release)
@@ -177,6 +203,11 @@ CONTENDERS = {
         "cenote async with": async_with(DEFAULTS),
         "cenote async with, upkeep on": async_with(UPKEEP),
         "cenote async with, every option on": async_with(EVERY_OPTION),
+    },
+    "database": {"cenote with connection()": sqlite_with_connection},
+    "http": {
+        "cenote under requests": get_by_requests,
+        "cenote KeyedPool, fetch": get_by_http_client,
     },
     "fairness": {"cenote": fair},
     "placement": {

@@ -1,9 +1,12 @@
 """SQLAlchemy's QueuePool over connections that do nothing: only the pool itself is measured.
 
-It rolls back on return by default; here that is a call of an empty method.
+It rolls back on return by default; here that is a call of an empty method. And over those of
+SQLite, where it is one of the driver's.
 """
 
 from __future__ import annotations
+
+import sqlite3
 
 from sqlalchemy.pool import QueuePool
 
@@ -18,12 +21,20 @@ class Connection:
     def close(self) -> None: ...
 
 
-def _pool(size: int) -> QueuePool:
-    return QueuePool(Connection, pool_size=size, max_overflow=0, timeout=30)
+def _pool(size: int, connect=Connection) -> QueuePool:
+    return QueuePool(connect, pool_size=size, max_overflow=0, timeout=30)
 
 
 def connect_close():
-    connect = _pool(4).connect
+    return _cycles(_pool(4).connect)
+
+
+def sqlite_connect_close():
+    connect = lambda: sqlite3.connect(":memory:", check_same_thread=False)  # noqa: E731
+    return _cycles(_pool(4, connect).connect)
+
+
+def _cycles(connect):
 
     def cycles(count: int) -> None:
         for _ in range(count):
@@ -38,5 +49,6 @@ def fair(size: int) -> Checkout:
 
 CONTENDERS = {
     "checkout": {"SQLAlchemy QueuePool connect/close": connect_close},
+    "database": {"SQLAlchemy QueuePool connect/close": sqlite_connect_close},
     "fairness": {"SQLAlchemy QueuePool": fair},
 }

@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(size)
         self._web.requests.append(f"{self.command} {self.path}")
-        getattr(self, urlsplit(self.path).path.strip("/"))(body)
+        getattr(self, urlsplit(self.path).path.strip("/"), self.echo)(body)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do  # noqa: N815 - what http.server calls
 

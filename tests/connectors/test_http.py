@@ -16,7 +16,7 @@ from cenote import (
     connectors,
 )
 from cenote.connectors import HTTPConnection
-from cenote.testing.faults import Split
+from cenote.testing.faults import Delay, Split
 from cenote.testing.proxy import FaultProxy
 from tests.connectors.conftest import Certified
 from tests.connectors.web import WebServer
@@ -184,6 +184,18 @@ def test_a_server_that_drips_costs_no_more_than_the_timeout(web: WebServer) -> N
             pool.connection() as connection,
         ):
             connection.fetch("GET", "/large", timeout=0.2)
+
+
+@pytest.mark.parametrize("timeout", [None, 30.0])
+def test_a_request_may_take_longer_than_others(web: WebServer, timeout: float | None) -> None:
+    with FaultProxy(("127.0.0.1", web.port)) as proxy:
+        assert isinstance(proxy.address, tuple)
+        proxy.replies = Delay(0.2)
+        with (
+            Pool(connectors.http(*proxy.address, timeout=0.1), timeout=30) as pool,
+            pool.connection() as connection,
+        ):
+            assert connection.fetch("GET", "/echo", timeout=timeout).body == b"/echo"
 
 
 def test_what_is_no_http_is_told_so(web: WebServer) -> None:

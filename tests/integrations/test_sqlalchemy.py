@@ -99,7 +99,7 @@ def test_there_may_be_no_limit(options: dict[str, int]) -> None:
 
 
 def test_who_waits_too_long_is_told_what_sqlalchemy_would_tell() -> None:
-    with pool_of(pool_size=1, max_overflow=0, timeout=0.01) as pool:
+    with pool_of(pool_size=1, max_overflow=0, timeout=0.5) as pool:
         connection = pool.connect()
         with pytest.raises(exc.TimeoutError, match="1/1 in use"):
             pool.connect()
@@ -151,7 +151,7 @@ def test_a_connect_that_fails_costs_no_place(invalidated: bool) -> None:
             raise sqlite3.OperationalError("down")
         return memory()
 
-    pool = CenotePool(connect, pool_size=1, max_overflow=2, timeout=0.01)
+    pool = CenotePool(connect, pool_size=1, max_overflow=2, timeout=1.0)
     first = pool.connect()
     if invalidated:
         first.invalidate()
@@ -382,7 +382,7 @@ def test_many_tasks_share_an_asyncio_engine(run: Run, postgres: PostgresServer) 
 
 def test_a_task_that_waits_too_long_is_told(run: Run) -> None:
     async def scenario() -> None:
-        options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.01}
+        options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.5}
         engine = async_engine("sqlite+aiosqlite://", **options)
         async with engine.connect() as connection:
             await connection.execute(ONE)

@@ -109,7 +109,7 @@ class HTTPConnection(http.client.HTTPConnection):
             ProtocolError: What it sent is no HTTP.
         """
         limit = self._limit if timeout is ... else timeout
-        self._deadline = None if limit is None else monotonic() + limit
+        self._deadline = math.inf if limit is None else monotonic() + limit
         try:
             return self._fetch(method, url, body, headers or {})
         except CenoteError:
@@ -220,7 +220,7 @@ class HTTPConnection(http.client.HTTPConnection):
             self.sock.settimeout(self.patience())
 
     def patience(self) -> float | None:
-        """Return the seconds that the next wait may take.
+        """Return the seconds that the next wait may take; None: no limit.
 
         Raises:
             TimeoutError: None: the deadline has passed.
@@ -230,7 +230,7 @@ class HTTPConnection(http.client.HTTPConnection):
         left = self._deadline - monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
-        return left
+        return None if left == math.inf else left
 
     def received(self, count: int) -> None:
         """Note that bytes of the response have arrived."""

@@ -6,6 +6,8 @@ at a time stretches nothing. What arrived and was not asked for stays in the ``I
 
 A stream is *clean* when nothing speaks against giving it to somebody else: something was received
 after the last byte sent, and nothing is left unread. Whatever interrupts a call leaves it unclean.
+That is all that can be known without the protocol: who sends two requests, reads one reply and
+leaves in good order must close the stream.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class Stream:
         self.timeout = timeout
 
     def send_all(self, data: bytes | bytearray | memoryview, timeout: Timeout = ...) -> None:
-        """Send all of ``data``.
+        """Send all of ``data``; what arrives meanwhile is left where it is.
 
         Raises:
             OperationTimeout, ConnectionLost: Some of it may have been sent.

@@ -17,9 +17,12 @@ from hypothesis import settings
 import cenote
 from cenote import _server_process, local
 from tests.cancellation import LoopFactory, Scenario, prove
+from tests.thorough import some
 
 # The same examples every time, on slow machines too; `--hypothesis-profile=explore` looks further.
-settings.register_profile("cenote", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "cenote", deadline=None, derandomize=True, database=None, max_examples=some(100)
+)
 settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("cenote")
 

@@ -46,7 +46,7 @@ class UnreadableValue(CenoteError, ValueError):
 
 
 class UnknownFlagsWarning(UserWarning):
-    """A stored value carries flags this client's serialisation does not know: read as a miss."""
+    """A stored value can not be read (its flags are not known, or it is broken): read as a miss."""
 
 
 # The pool.

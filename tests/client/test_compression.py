@@ -10,7 +10,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cenote.client import compression
@@ -101,6 +101,7 @@ def test_values_are_compressed_from_the_threshold_on():
     assert serde.dumps("ö" * 50)[1] == 16 | ZLIB, "bytes count, not characters"
 
 
+@settings(max_examples=25)
 @given(st.binary(max_size=300))
 @every_one
 def test_any_bytes_come_back(name, codec, bit, value):

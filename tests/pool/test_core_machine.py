@@ -33,6 +33,9 @@ from tests.pool.invariants import (
     assert_sound,
 )
 from tests.pool.virtual_time import ManualClock
+from tests.thorough import some
+
+pytestmark = pytest.mark.proof
 
 OPTIONS = st.builds(
     PoolOptions,
@@ -524,5 +527,5 @@ class PoolMachine(RuleBasedStateMachine):
             self.follow()
 
 
-PoolMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50)
+PoolMachine.TestCase.settings = settings(max_examples=some(150), stateful_step_count=50)
 TestPoolCoreUnderAnySequenceOfCalls: Any = PoolMachine.TestCase

@@ -21,16 +21,19 @@ from tests.protocol.binary_conversations import (
     pinned,
     spoiled,
 )
+from tests.thorough import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+pytestmark = pytest.mark.proof
 
 places = shared.places
 
 
 def over(test: Any, examples: int = 80, **strategies: Any) -> Callable[..., None]:
     """The same test over other examples."""
-    return settings(max_examples=examples)(given(**strategies)(test.hypothesis.inner_test))
+    return settings(max_examples=some(examples))(given(**strategies)(test.hypothesis.inner_test))
 
 
 test_replies_do_not_depend_on_how_the_bytes_are_cut = over(
@@ -81,7 +84,7 @@ test_both_twins_read_garbage_alike = shared.both(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=some(200))
 @given(exchange=exchanges, spoil=st.tuples(st.integers(0, 60), st.binary(max_size=2)))
 def test_what_is_understood_at_a_glance_is_what_the_parser_says(codec, exchange, spoil):
     encode, data = exchange

@@ -14,6 +14,7 @@ from cenote.protocol import _binary_encoders, binary, frames
 from cenote.protocol.grammar import FRAMES
 from tests.protocol.binary_conversations import encoders_of, split
 from tests.protocol.conversations import keys, u64, values
+from tests.thorough import some
 
 exptimes = st.integers(-(2**31), 2**31 - 1)
 flags = st.integers(0, 2**32 - 1)
@@ -83,7 +84,7 @@ def test_commands_about_the_server(encode):
     assert only(encode.sasl_step("PLAIN", b"")) == (frames.SASL_STEP, b"", b"PLAIN", b"", 0)
 
 
-@settings(max_examples=30)
+@settings(max_examples=some(30))
 @given(asked=st.lists(keys, min_size=1, max_size=50), exptime=exptimes)
 def test_runs_of_keys_are_closed_by_a_fence(encode, asked, exptime):
     for request, opcode, extras in (
@@ -102,7 +103,7 @@ def test_runs_of_keys_are_closed_by_a_fence(encode, asked, exptime):
         assert fence == (frames.NOOP, (first + len(asked)) % 2**32, b"", b"", b"", 0)
 
 
-@settings(max_examples=50)
+@settings(max_examples=some(50))
 @given(items=st.lists(st.tuples(keys, values, flags), min_size=1, max_size=30), exptime=exptimes)
 def test_runs_of_sets_are_closed_by_a_fence(encode, items, exptime):
     *run, fence = split(encode.set_many(items, exptime).payload)

@@ -21,12 +21,17 @@ from tests.protocol.conversations import (
     replies_of,
     spoiled,
 )
+from tests.thorough import some
+
+pytestmark = pytest.mark.proof
 
 places = st.lists(st.integers(0, 10_000), max_size=8)
-both = pytest.mark.skipif(SPEEDUPS not in implementations(), reason="not compiled")
+both = pytest.mark.skipif(
+    SPEEDUPS not in implementations(), reason="compared by the compiled build"
+)
 
 
-@settings(max_examples=250)
+@settings(max_examples=some(250))
 @given(conversation=conversations, places=places)
 def test_replies_do_not_depend_on_how_the_bytes_are_cut(codec, conversation, places):
     encoders = [encode for encode, _ in conversation]
@@ -40,7 +45,7 @@ def test_replies_do_not_depend_on_how_the_bytes_are_cut(codec, conversation, pla
     assert in_pieces[-1] == byte_by_byte[-1] == whole[-1]
 
 
-@settings(max_examples=150)
+@settings(max_examples=some(150))
 @given(conversation=conversations, steps=st.lists(st.integers(1, 40), min_size=1, max_size=8))
 def test_replies_do_not_depend_on_where_the_bytes_are_received(codec, conversation, steps):
     """Fed, or written by the driver into the room that the parser lends."""
@@ -61,7 +66,7 @@ def test_replies_do_not_depend_on_where_the_bytes_are_received(codec, conversati
     assert filled.clean
 
 
-@settings(max_examples=150)
+@settings(max_examples=some(150))
 @given(exchange=exchanges, data=st.data())
 def test_a_reply_that_is_cut_short_is_no_reply(codec, exchange, data):
     encode, answer = exchange
@@ -74,7 +79,7 @@ def test_a_reply_that_is_cut_short_is_no_reply(codec, exchange, data):
     assert caught.value.replied
 
 
-@settings(max_examples=150)
+@settings(max_examples=some(150))
 @given(exchange=exchanges, extra=st.binary(min_size=1, max_size=10))
 def test_a_reply_with_bytes_behind_it_is_not_believed(codec, exchange, extra):
     encode, answer = exchange
@@ -86,7 +91,7 @@ def test_a_reply_with_bytes_behind_it_is_not_believed(codec, exchange, extra):
 
 
 @both
-@settings(max_examples=300)
+@settings(max_examples=some(300))
 @given(conversation=conversations, places=places)
 def test_both_twins_read_a_conversation_alike(conversation, places):
     encoders = [encode for encode, _ in conversation]
@@ -96,7 +101,7 @@ def test_both_twins_read_a_conversation_alike(conversation, places):
 
 
 @both
-@settings(max_examples=500)
+@settings(max_examples=some(500))
 @given(conversation=spoiled(), places=places)
 def test_both_twins_read_a_spoiled_conversation_alike(conversation, places):
     encoders, data = conversation
@@ -106,7 +111,7 @@ def test_both_twins_read_a_spoiled_conversation_alike(conversation, places):
 
 
 @both
-@settings(max_examples=500)
+@settings(max_examples=some(500))
 @given(conversation=conversations, data=garbage, places=places)
 def test_both_twins_read_garbage_alike(conversation, data, places):
     encoders = [encode for encode, _ in conversation]
@@ -115,7 +120,7 @@ def test_both_twins_read_garbage_alike(conversation, data, places):
     assert read(speedups, encoders, segments) == read(_native, encoders, segments)
 
 
-@settings(max_examples=150)
+@settings(max_examples=some(150))
 @given(conversation=spoiled(), places=places)
 def test_once_lost_trust_never_comes_back(codec, conversation, places):
     encoders, data = conversation

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.protocol.conversations import keys, u64, values
+from tests.thorough import some
+
+pytestmark = pytest.mark.proof
 
 exptimes = st.integers(-(2**31), 2**31 - 1)
 flags = st.integers(0, 2**32 - 1)
@@ -82,7 +86,7 @@ def test_storage_commands(codec, verb, key, value, bits, exptime, token):
 
 
 @given(asked=st.lists(keys, min_size=1, max_size=300), exptime=exptimes)
-@settings(max_examples=50)
+@settings(max_examples=some(50))
 def test_retrievals_of_many_keys(codec, asked, exptime):
     for request, before in (
         (codec.get_many(asked), (b"get",)),

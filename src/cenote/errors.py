@@ -120,6 +120,10 @@ class NoNodesAvailable(CenoteError, ConnectionError):
     """There is no server to ask about a key."""
 
 
+class NodeDown(NoNodesAvailable):
+    """The server that owns the key is down and is not asked until a probe of it succeeds."""
+
+
 class PartialFailure(CenoteError, ConnectionError):
     """Of the servers that a command about many keys went to, some could not be asked.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -14,7 +15,7 @@ from cenote.errors import (
     ServerError,
     ValueTooLarge,
 )
-from cenote.node.health import assess
+from cenote.node.health import Vigil, assess
 from cenote.node.retry import may_retry
 from cenote.node.verdicts import classify
 from cenote.pool import Pool
@@ -81,7 +82,7 @@ def test_health_is_unknown_then_up_then_down() -> None:
     up = replace(fresh, created=1, live=1)
 
     def state(stats, last_error=None):
-        return assess("n", stats, retries=0, last_error=last_error).state
+        return assess("n", stats, retries=0, last_error=last_error, vigil=Vigil(3, Random(1))).state
 
     assert state(fresh) == "unknown"
     assert state(up) == "up"

@@ -35,7 +35,10 @@ cdef class Lanes:
     cdef IdleStack _stack
     cdef bint _closed
     cdef public Py_ssize_t max_in_flight
+    cdef public long asked
     cdef public long retries
+    cdef public object late
+    cdef public object may_spend
 
     @cython.locals(pool=AsyncFront, wide=Lanes, lane=Lane)
     cpdef request(self, AnyRequest request, double deadline)

@@ -12,6 +12,7 @@ cdef class Lane:
     cdef object __weakref__
     cdef Front _pool
     cdef object _once_more
+    cdef object _may_spend
 
     @cython.locals(pool=Front, entry=Entry, connection=Channel, answer=int)
     cpdef object request(self, request, double deadline)

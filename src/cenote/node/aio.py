@@ -9,24 +9,29 @@ himself leases one. Twin: ``sync.py``.
 from __future__ import annotations
 
 from operator import attrgetter
+from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from cenote.connection.aio import AsyncConnection, connect
 from cenote.connection.whereabouts import Whereabouts
 from cenote.errors import CenoteError
-from cenote.node.health import NodeHealth, assess
+from cenote.node.health import NodeHealth, Vigil, assess
 from cenote.node.identity import attributes
 from cenote.node.lane_path_aio import Lanes
 from cenote.node.line_aio import Line
 from cenote.node.sharing import DEFAULTS, Sharing
-from cenote.node.verdicts import SOONER, classify
+from cenote.node.verdicts import NOT_ANSWERED, SOONER, classify
+from cenote.node.witness_aio import UNWATCHED, AsyncWitness
 from cenote.pool import registry
 from cenote.pool.aio import AsyncPool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cenote.connection import Access, Address, Traits
     from cenote.pool import CloseReport, Observer, PoolOptions
+    from cenote.pool.connector import Verdict
     from cenote.pool.fast_aio import AsyncLease
     from cenote.protocol import Request
 
@@ -41,6 +46,8 @@ class AsyncServerConnector:
         traits: What the latest handshake learned; None before the first.
         last_error: Why the latest connect failed; None if it did not.
         whereabouts: Watches where the server's name leads.
+        unanswered: Leases that ended because the server did not answer.
+        witness: Is told how it does.
     """
 
     def __init__(self, address: Address, access: Access, timeout: float) -> None:
@@ -50,9 +57,12 @@ class AsyncServerConnector:
         self.traits: Traits | None = None
         self.last_error: str | None = None
         self.whereabouts: Whereabouts | None = None
+        self.unanswered = 0
+        self.witness: AsyncWitness = UNWATCHED
 
     async def connect(self, timeout: float) -> AsyncConnection:
         """Open a connection and shake hands, within ``timeout`` seconds."""
+        deadline = monotonic() + timeout
         try:
             connection = await connect(
                 self._address,
@@ -60,11 +70,22 @@ class AsyncServerConnector:
                 timeout=timeout * SOONER,
                 whereabouts=self.whereabouts,
             )
+            if self.witness.greets:
+                await self._greet(connection, deadline)
         except Exception as error:
             self.last_error = str(error)
+            self.witness.connect_failed()
             raise
         self.traits, self.last_error = connection.traits, None
+        self.witness.connected()
         return connection
+
+    async def _greet(self, connection: AsyncConnection, deadline: float) -> None:
+        try:
+            await self.witness.greet(connection, deadline)
+        except BaseException:
+            connection.abort()
+            raise
 
     def close(self, connection: AsyncConnection) -> None:
         """Close a connection."""
@@ -83,7 +104,13 @@ class AsyncServerConnector:
         await connection.exchange(connection.traits.probe(), monotonic() + self._timeout)
 
     is_clean = staticmethod(attrgetter("clean"))
-    classify = staticmethod(classify)
+
+    def classify(self, error: BaseException) -> Verdict:
+        """Judge the error that a lease ended with."""
+        if isinstance(error, NOT_ANSWERED):
+            self.unanswered += 1
+            self.witness.failed()
+        return classify(error)
 
 
 class AsyncNode:
@@ -101,6 +128,8 @@ class AsyncNode:
 
     Attributes:
         pool: The connections.
+        vigil: What is known of the server's health.
+        spend: Asked before a request is sent a second time: whether that may be.
         request: Sends a request and returns the future of its reply; see ``Lanes.request``.
             Cancelled or past its deadline, a request costs no connection; it fails with
 
@@ -120,6 +149,8 @@ class AsyncNode:
         observer: Observer | None = None,
     ) -> None:
         self.name = name
+    from collections.abc import Callable
+
         self._connector = AsyncServerConnector(address, access, options.connect_timeout)
         self.pool: AsyncPool[AsyncConnection] = AsyncPool.from_options(
             self._connector, options, name=name, observer=observer
@@ -145,6 +176,9 @@ class AsyncNode:
         )
         self._long_value = sharing.long_value
         self._kinds = [self._lanes] if self._wide is None else [self._lanes, self._wide]
+        for lanes in self._kinds:
+            lanes.late = self._late
+            lanes.may_spend = self._may_spend
         self.request = self._lanes.request
 
     def __repr__(self) -> str:
@@ -225,4 +259,36 @@ class AsyncNode:
             self.pool.stats(),
             retries=self._lanes.retries + (self._wide.retries if self._wide else 0),
             last_error=self._connector.last_error,
+            vigil=self.vigil,
         )
+
+    def watched_by(self, witness: AsyncWitness) -> None:
+        """Have somebody told how the server does, from now on."""
+        self._connector.witness = witness
+
+    def answered(self) -> int:
+        """How many leases have ended well; it grows while the server answers."""
+        return self.pool.stats().released - self._connector.unanswered
+
+    def probe(self) -> bool:
+        """Open a connection to see how the server does, on none of which is relied any more.
+
+        Returns:
+            False: not now, the pool is backing off or opens one already.
+        """
+        self.pool.invalidate_all()
+        return self.pool.grow()
+
+    def asked(self) -> int:
+        """How many requests there have been."""
+        return self._lanes.asked
+
+    def _late(self, count: int) -> None:
+        self._connector.witness.failed(count)
+
+    def _may_spend(self) -> bool:
+        return self.spend()
+
+
+def _freely() -> bool:
+    return True

@@ -25,16 +25,19 @@ class Lane:
     Args:
         pool: Where the connections are.
         once_more: Sends a request that may be sent again.
+        may_spend: Tells whether anything may, now.
     """
 
-    __slots__ = ("__weakref__", "_once_more", "_pool")
+    __slots__ = ("__weakref__", "_may_spend", "_once_more", "_pool")
 
     def __init__(
         self,
         pool: sync.Pool[Connection],
         once_more: Callable[[protocol.Request, float], protocol.Reply],
+        may_spend: Callable[[], bool],
     ) -> None:
         self._pool = pool
+        self._may_spend = may_spend
         self._once_more = once_more
 
     def request(self, request: protocol.Request, deadline: float) -> protocol.Reply:
@@ -62,7 +65,7 @@ class Lane:
         except BaseException as error:
             uses = entry.uses
             pool.checkin(entry, error)
-            if not may_retry(request, error, uses=uses):
+            if not (may_retry(request, error, uses=uses) and self._may_spend()):
                 raise
         else:
             answer = pool.stack.give(entry, pool.instruments.now())

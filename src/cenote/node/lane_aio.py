@@ -31,6 +31,8 @@ from cenote.errors import CenoteError
 from cenote.node.retry import may_retry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cenote.connection import pending_path_aio
     from cenote.connection.aio import AsyncConnection
     from cenote.node.line_aio import Line
@@ -43,6 +45,10 @@ SHARED = "callers that share it"
 """Who holds a lane's lease, as ``holders()`` tells."""
 
 _MOST_LONG_KEYS = 1024
+
+
+def _freely() -> bool:
+    return True
 
 
 class Lane:
@@ -94,8 +100,9 @@ class Lane:
         """The next reply is late: nobody new should wait behind it."""
         if self.channel.clean:  # and nobody else does: it is the fence of a posted request
             self.channel.abort()
-        else:
+        elif not self.retired:
             self.lanes.retire(self)
+            self.lanes.tell_late(self)
 
     def long_reply(self, key: bytes | None) -> None:
         """Remember the key: its next value will be long, too."""
@@ -111,7 +118,9 @@ class Lane:
         uses = self.entry.uses + self.channel.answered
         if lost.again or lost.deadline <= monotonic():
             return False
-        return may_retry(lost.request, error, uses=uses) and self.lanes.send_again(lost)
+        if not may_retry(lost.request, error, uses=uses) or not self.lanes.may_spend():
+            return False
+        return self.lanes.send_again(lost)
 
 
 class Lanes:
@@ -128,12 +137,15 @@ class Lanes:
         wide: The lanes of long requests and of keys whose values were long; None: these.
 
     Attributes:
+        asked: Requests that came.
+        late: Is told how many requests are late, when replies are.
+        may_spend: Tells whether a request may be sent again, now.
         retries: Requests that were sent a second time.
     """
 
     __slots__ = (
-        "_closed", "_leased", "_line", "_long", "_long_keys", "_max_lanes", "_open",
-        "_pool", "_stack", "_wide", "max_in_flight", "retries",
+        "_closed", "_leased", "_line", "_long", "_long_keys", "_max_lanes", "_open", "_pool",
+        "_stack", "_wide", "asked", "late", "max_in_flight", "may_spend", "retries",
     )  # fmt: skip
 
     def __init__(
@@ -161,7 +173,10 @@ class Lanes:
         )
         self._closed = False
         self.max_in_flight = max_in_flight
+        self.asked = 0
         self.retries = 0
+        self.late: Callable[[int], object] = int
+        self.may_spend: Callable[[], bool] = _freely
 
     def __len__(self) -> int:
         return len(self._leased)
@@ -180,6 +195,7 @@ class Lanes:
             PoolSaturated, PoolClosed, WrongLoop: The request was not accepted.
             OperationTimeout: The deadline has passed.
         """
+        self.asked += 1
         pool = self._pool
         if pool.stack is not self._stack or not pool.at_home():
             self.enter()
@@ -291,6 +307,10 @@ class Lanes:
             self._open.remove(lane)
             if lane.channel.clean:
                 self.give_back(lane)
+
+    def tell_late(self, lane: Lane) -> None:
+        """Tell that replies are late: of all who wait, where no other lane says otherwise."""
+        self.late(lane.channel.depth() if len(self._leased) == 1 else 1)
 
     def yield_one(self, lane: Lane) -> None:
         """Somebody waits in the pool: one lane at a time gives way."""

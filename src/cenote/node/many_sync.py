@@ -97,5 +97,6 @@ class _Flight:
         self._result = error
         entry = self._entry
         if entry is not None:
-            self._again = may_retry(self._request, error, uses=entry.uses)
+            again = may_retry(self._request, error, uses=entry.uses)
             self.abandon(error)
+            self._again = again and self._node.spend()

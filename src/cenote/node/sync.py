@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from operator import attrgetter
+from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from cenote._implementation import use_compiled
 from cenote.connection.sync import Connection, connect
 from cenote.connection.whereabouts import Whereabouts
-from cenote.node.health import NodeHealth, assess
+from cenote.node.health import NodeHealth, Vigil, assess
 from cenote.node.identity import attributes
-from cenote.node.verdicts import SOONER, classify
+from cenote.node.verdicts import NOT_ANSWERED, SOONER, classify
+from cenote.node.witness_sync import UNWATCHED, Witness
 from cenote.pool import registry
 from cenote.pool.sync import Pool
 
@@ -27,8 +29,11 @@ else:
     from cenote.node._lane_c import Lane
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cenote.connection import Access, Address, Traits
     from cenote.pool import CloseReport, Observer, PoolOptions
+    from cenote.pool.connector import Verdict
     from cenote.protocol import Reply, Request
 
 
@@ -42,6 +47,8 @@ class ServerConnector:
         traits: What the latest handshake learned; None before the first.
         last_error: Why the latest connect failed; None if it did not.
         whereabouts: Watches where the server's name leads.
+        unanswered: Leases that ended because the server did not answer.
+        witness: Is told how it does.
     """
 
     def __init__(self, address: Address, access: Access, timeout: float) -> None:
@@ -51,9 +58,12 @@ class ServerConnector:
         self.traits: Traits | None = None
         self.last_error: str | None = None
         self.whereabouts: Whereabouts | None = None
+        self.unanswered = 0
+        self.witness: Witness = UNWATCHED
 
     def connect(self, timeout: float) -> Connection:
         """Open a connection and shake hands, within ``timeout`` seconds."""
+        deadline = monotonic() + timeout
         try:
             connection = connect(
                 self._address,
@@ -61,11 +71,22 @@ class ServerConnector:
                 timeout=timeout * SOONER,
                 whereabouts=self.whereabouts,
             )
+            if self.witness.greets:
+                self._greet(connection, deadline)
         except Exception as error:
             self.last_error = str(error)
+            self.witness.connect_failed()
             raise
         self.traits, self.last_error = connection.traits, None
+        self.witness.connected()
         return connection
+
+    def _greet(self, connection: Connection, deadline: float) -> None:
+        try:
+            self.witness.greet(connection, deadline)
+        except BaseException:
+            connection.abort()
+            raise
 
     def close(self, connection: Connection) -> None:
         """Close a connection."""
@@ -84,7 +105,13 @@ class ServerConnector:
         connection.exchange(connection.traits.probe(), monotonic() + self._timeout)
 
     is_clean = staticmethod(attrgetter("clean"))
-    classify = staticmethod(classify)
+
+    def classify(self, error: BaseException) -> Verdict:
+        """Judge the error that a lease ended with."""
+        if isinstance(error, NOT_ANSWERED):
+            self.unanswered += 1
+            self.witness.failed()
+        return classify(error)
 
 
 class Node:
@@ -101,6 +128,8 @@ class Node:
 
     Attributes:
         pool: The connections.
+        vigil: What is known of the server's health.
+        spend: Asked before a request is sent a second time: whether that may be.
         request: Sends a request and returns its reply: ``request(request, deadline)``; `Lane` says
             what it raises.
     """
@@ -116,13 +145,15 @@ class Node:
     ) -> None:
         self.name = name
         self.retries = 0
+    from collections.abc import Callable
+
         self._connector = ServerConnector(address, access, options.connect_timeout)
         self.pool: Pool[Connection] = Pool.from_options(
             self._connector, options, name=name, observer=observer
         )
         self._connector.whereabouts = Whereabouts(self.pool.invalidate_all)
         registry.describe(self.pool, attributes(address))
-        self.request = Lane(self.pool, self.once_more).request
+        self.request = Lane(self.pool, self.once_more, self._may_spend).request
 
     def __repr__(self) -> str:
         return f"<Node {self.name}>"
@@ -173,10 +204,39 @@ class Node:
             self.pool.stats(),
             retries=self.retries,
             last_error=self._connector.last_error,
+            vigil=self.vigil,
         )
+
+    def watched_by(self, witness: Witness) -> None:
+        """Have somebody told how the server does, from now on."""
+        self._connector.witness = witness
+
+    def answered(self) -> int:
+        """How many leases have ended well; it grows while the server answers."""
+        return self.pool.stats().released - self._connector.unanswered
+
+    def probe(self) -> bool:
+        """Open a connection to see how the server does, on none of which is relied any more.
+
+        Returns:
+            False: not now, the pool is backing off or opens one already.
+        """
+        self.pool.invalidate_all()
+        return self.pool.grow()
+
+    def _may_spend(self) -> bool:
+        return self.spend()
+
+    def asked(self) -> int:
+        """How many requests there have been."""
+        return self.pool.stats().acquired
 
     def once_more(self, request: Request, deadline: float) -> Reply:
         """The one retry, on another connection; what it raises stands."""
         self.retries += 1
         with self.lease(deadline) as connection:
             return connection.exchange(request, deadline)
+
+
+def _freely() -> bool:
+    return True

@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cenote.errors import ClientError, ConnectionLost, ServerError
+from cenote.errors import (
+    ClientError,
+    ConnectionLost,
+    OperationTimeout,
+    ProtocolError,
+    ServerError,
+)
 
 if TYPE_CHECKING:
     from cenote.pool.connector import Verdict
@@ -18,6 +24,10 @@ if TYPE_CHECKING:
 SOONER: Final = 0.9
 """The share of a pool's time to connect that a connector takes: its error, which tells what was
 tried, comes before the pool's, which tells that it took too long."""
+
+
+NOT_ANSWERED: Final = (ConnectionLost, OperationTimeout, ProtocolError)
+"""What a request ends with that its server has not answered as it should."""
 
 
 def classify(error: BaseException) -> Verdict:

@@ -278,6 +278,10 @@ class AsyncPool(AsyncDriver[T]):
         """Have one more connection opened, if the pool may; True: one is being opened."""
         return self._order(self._core.grow)
 
+    def recover(self) -> None:
+        """Take note that the server is well, a moment before its connection is there."""
+        self._order(self._core.recover)
+
     def refusal(self, why: Literal["timeout", "saturated", "closed"], since: float) -> PoolError:
         """Count and make the error of a caller who has waited ``since`` (on the pool's clock)."""
         return self._order(lambda now: self._core.refusal(why, Ticket(since), now))

@@ -192,6 +192,13 @@ class PoolCore(Leasing[T]):
             self.connect(now)
         return self.connecting > 0
 
+    def recover(self, now: float) -> None:
+        """A connection is about to be there: whoever comes for it now waits and is not refused."""
+        if self.backoff.down and self.observer is not None:
+            self.tell(self.observer.up)
+        self.backoff.succeeded()
+        self.settle(now)
+
     def connect_failed(self, connect: Connect, error: BaseException, now: float) -> None:
         """A connection could not be opened: back off; a pool that fails when down fails waiters."""
         counted = connect.overdue

@@ -274,6 +274,14 @@ class Pool(Driver[T]):
         self._order(lambda now: self._core.detach(self._leased_entry(conn), now))
         return conn
 
+    def grow(self) -> bool:
+        """Have one more connection opened, if the pool may; True: one is being opened."""
+        return self._order(self._core.grow)
+
+    def recover(self) -> None:
+        """Take note that the server is well, a moment before its connection is there."""
+        self._order(self._core.recover)
+
     # Orders and questions.
 
     def resize(self, min_size: int, max_size: int) -> None:

@@ -1,0 +1,35 @@
+"""Who is told by a node and its connector how a server does. Twin: ``witness_aio.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cenote.connection.sync import Connection
+
+
+class Witness:
+    """Is told how a server does; this one does not care.
+
+    Called without any lock, from whichever thread it happens in.
+
+    Attributes:
+        greets: Whether new connections are to be shown to it before their pool has them.
+    """
+
+    greets = False
+
+    def connected(self) -> None:
+        """A connection was opened, shaken hands with, and greeted if need be."""
+
+    def connect_failed(self) -> None:
+        """A connection could not be opened."""
+
+    def failed(self, count: int = 1) -> None:
+        """So many requests were not answered."""
+
+    def greet(self, connection: Connection, deadline: float) -> None:
+        """Use a new connection first; what is raised makes it one that could not be opened."""
+
+
+UNWATCHED: Final = Witness()

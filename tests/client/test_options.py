@@ -154,10 +154,11 @@ def test_constructors_spell_every_option_with_its_default(kind):
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     names = OPTION_NAMES if kind is Client else (*OPTION_NAMES, *SHARING_NAMES)
-    assert set(keywords) - {"observer", *SECRETS} == set(names)
+    callables = {"observer", "on_node_down", "on_node_up"}
+    assert set(keywords) - {*callables, *SECRETS} == set(names)
     assert not any(keywords[name] for name in SECRETS)
     for name in names:
-        holders = (DEFAULTS, DEFAULTS.pool, sharing.DEFAULTS)
+        holders = (DEFAULTS, DEFAULTS.pool, DEFAULTS.failing, sharing.DEFAULTS)
         holder = next(each for each in holders if hasattr(each, name))
         assert keywords[name] == getattr(holder, name), name
         assert f"        {name}: " in (inspect.getdoc(kind) or "").replace("\n    ", "\n        ")

@@ -27,8 +27,9 @@ from cenote.client.retrieval_aio import AsyncRetrieval
 from cenote.client.serdes import SerdeName
 from cenote.client.storage_aio import AsyncStorage
 from cenote.client.topology_aio import AsyncTopology
-from cenote.client.url import DEFAULT_URL, Servers, read_servers
+from cenote.client.url import DEFAULT_URL, Servers, read_servers, read_spares
 from cenote.client.values import Serde
+from cenote.cluster.failover import Failover, FailoverOptions, OnNodeDown, OnNodeUp, OnReturn
 from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.router import Hashing
 from cenote.connection import AnyCredentials, ProtocolChoice
@@ -39,6 +40,7 @@ from cenote.pool import Observer, PoolOptions
 from cenote.pool.options import Fairness, OnDown, Order
 
 _POOL = DEFAULTS.pool
+_FAILING = DEFAULTS.failing
 
 
 class AsyncClient(
@@ -94,6 +96,19 @@ class AsyncClient(
         long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
         on_error: ``"raise"``, or ``"miss"`` to answer an outage as if nothing were stored, and
             count it (`client_stats`).
+        failover: Who serves the keys of one of several servers while it is down. ``"fail"``:
+            nobody, requests raise `NodeDown` at once; ``"rehash"``: the other servers;
+            ``"gutter"``: those of ``gutter``; ``"miss"``: nobody, requests miss.
+        gutter: Servers that step in, with ``failover="gutter"``.
+        gutter_ttl: Seconds that a value lives there at most.
+        max_ejected: Share of the servers that may be treated as down at a time.
+        on_return: What becomes of a server's old values when it comes back: ``"keep"``,
+            ``"flush"`` all, or ``"delete"`` those whose keys were written or deleted meanwhile.
+        on_node_down: Called with the name of a server that is not asked any more, and why. It
+            must not block.
+        on_node_up: Called with the name of a server that is back in service; likewise.
+        retry_budget: Second tries as a share of all requests, beside ten a second; None for no
+            limit.
         username: Log in as this user; ``memcached://user:password@host`` does the same.
         password: The user's password.
         credentials: A `Credentials` in place of both; or a callable that returns one, asked at
@@ -147,6 +162,14 @@ class AsyncClient(
         hash_prefix: bool = DEFAULTS.hash_prefix,
         long_keys: LongKeys = DEFAULTS.long_keys,
         on_error: OnError = DEFAULTS.on_error,
+        failover: Failover = _FAILING.failover,
+        gutter: Servers = (),
+        gutter_ttl: float = _FAILING.gutter_ttl,
+        max_ejected: float = _FAILING.max_ejected,
+        on_return: OnReturn = _FAILING.on_return,
+        on_node_down: OnNodeDown | None = None,
+        on_node_up: OnNodeUp | None = None,
+        retry_budget: float | None = DEFAULTS.retry_budget,
         username: str | None = None,
         password: str | None = None,
         credentials: AnyCredentials | None = None,
@@ -187,6 +210,16 @@ class AsyncClient(
             hash_prefix=hash_prefix,
             long_keys=long_keys,
             on_error=on_error,
+            retry_budget=retry_budget,
+            failing=FailoverOptions(
+                failover=failover,
+                gutter=read_spares(gutter),
+                gutter_ttl=gutter_ttl,
+                max_ejected=max_ejected,
+                on_return=on_return,
+                on_node_down=on_node_down,
+                on_node_up=on_node_up,
+            ),
             credentials=chosen(username, password, credentials),
             pool=PoolOptions(
                 connect_timeout=connect_timeout,

@@ -22,9 +22,8 @@ from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import LEASE
 from cenote.cluster import Server
-from cenote.cluster.aio import AsyncCluster
-from cenote.cluster.starting_aio import AsyncWay
-from cenote.errors import NoNodesAvailable, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
+from cenote.cluster.aio import AsyncCluster, AsyncWay
+from cenote.errors import NodeDown, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
 from cenote.node.aio import AsyncNode
 from cenote.pool import Observer
 from cenote.protocol import MetaReply, Request, binary
@@ -63,6 +62,11 @@ class AsyncBase(AsyncHot):
         self._serde = options.serialisation()
         self._raises = options.on_error == "raise"
         speaks: Encoders = binary if options.protocol == "binary" else protocol
+        self._forgiven: tuple[type[Exception], ...] = ()
+        if not self._raises:
+            self._forgiven = OUTAGES
+        elif options.failing.failover == "miss":
+            self._forgiven = (NodeDown,)
         self._cluster = AsyncCluster(
             servers,
             access=options.access,
@@ -71,6 +75,8 @@ class AsyncBase(AsyncHot):
             hashing=options.hashing,
             prefix_size=0 if options.hash_prefix else len(keys.prefix),
             discovery=options.discovery,
+            failover=options.failing,
+            retry_budget=options.retry_budget,
             observer=observer,
             node=node,
         )
@@ -78,12 +84,21 @@ class AsyncBase(AsyncHot):
         self._outages = 0
         self._unreadable = 0
         self._computed = 0
-        request = self._strict if self._raises else self._forgiving
+        request = self._forgiving if self._forgiven else self._strict
         super().__init__(keys, self._serde, options.timeout, request, speaks)
 
     def client_stats(self) -> ClientStats:
         """Return what this client has counted; see `ClientStats`."""
-        return ClientStats(self._outages, self._unreadable, self._computed)
+        failover = self._cluster.failover
+        return ClientStats(
+            outages=self._outages,
+            unreadable=self._unreadable,
+            computed=self._computed,
+            ejections=failover.ejections,
+            diverted=failover.diverted,
+            second_tries=failover.second_tries,
+            retries_refused=failover.budget.refused,
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(self._cluster.names)}>"
@@ -137,16 +152,14 @@ class AsyncBase(AsyncHot):
         if self._cluster.undiscovered:
             try:
                 await self._cluster.begin(deadline)
-            except OUTAGES as error:
-                if self._raises:
-                    raise
+            except self._forgiven as error:
                 return _Only(None, partial(self._forgiving, strict=_failing(error)))
         topology = self._cluster.topology
         if topology.several:
             return None
         member = topology.members[0]
         strict = member.request
-        request = strict if self._raises else partial(self._forgiving, strict=strict)
+        request = partial(self._forgiving, strict=strict) if self._forgiven else strict
         return _Only(member.way, request)
 
     def _strict_at(self, key: AnyKey) -> Exchange:
@@ -160,7 +173,7 @@ class AsyncBase(AsyncHot):
         if not isinstance(key, Key):
             return self._request
         strict = self._strict_at(key)
-        return strict if self._raises else partial(self._forgiving, strict=strict)
+        return partial(self._forgiving, strict=strict) if self._forgiven else strict
 
     # Outages.
 
@@ -179,7 +192,7 @@ class AsyncBase(AsyncHot):
 
         The counters are plain: nothing interrupts ``+= 1`` under the GIL, and none is worth a lock.
         """
-        if self._raises or isinstance(error, ValueTooLarge) or not isinstance(error, OUTAGES):
+        if isinstance(error, ValueTooLarge) or not isinstance(error, self._forgiven):
             raise error
         self._outages += 1
 
@@ -190,9 +203,7 @@ class AsyncBase(AsyncHot):
         """
         try:
             way = self._way(key, wire)
-        except NoNodesAvailable:
-            if self._raises:
-                raise
+        except self._forgiven:
             return False
         return await self._knows_meta(way, deadline)
 
@@ -201,9 +212,7 @@ class AsyncBase(AsyncHot):
             return False
         try:
             return (await way.traits(deadline)).meta
-        except OUTAGES:
-            if self._raises:
-                raise
+        except self._forgiven:
             return False
 
     # Values.

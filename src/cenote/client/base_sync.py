@@ -23,9 +23,8 @@ from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import LEASE
 from cenote.cluster import Server
-from cenote.cluster.sync import Cluster
-from cenote.cluster.starting_sync import Way
-from cenote.errors import NoNodesAvailable, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
+from cenote.cluster.sync import Cluster, Way
+from cenote.errors import NodeDown, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
 from cenote.node.sync import Node
 from cenote.pool import Observer
 from cenote.protocol import MetaReply, Request, binary
@@ -64,6 +63,11 @@ class Base(Hot):
         self._serde = options.serialisation()
         self._raises = options.on_error == "raise"
         speaks: Encoders = binary if options.protocol == "binary" else protocol
+        self._forgiven: tuple[type[Exception], ...] = ()
+        if not self._raises:
+            self._forgiven = OUTAGES
+        elif options.failing.failover == "miss":
+            self._forgiven = (NodeDown,)
         self._cluster = Cluster(
             servers,
             access=options.access,
@@ -72,6 +76,8 @@ class Base(Hot):
             hashing=options.hashing,
             prefix_size=0 if options.hash_prefix else len(keys.prefix),
             discovery=options.discovery,
+            failover=options.failing,
+            retry_budget=options.retry_budget,
             observer=observer,
             node=node,
         )
@@ -79,12 +85,21 @@ class Base(Hot):
         self._outages = 0
         self._unreadable = 0
         self._computed = 0
-        request = self._strict if self._raises else self._forgiving
+        request = self._forgiving if self._forgiven else self._strict
         super().__init__(keys, self._serde, options.timeout, request, speaks)
 
     def client_stats(self) -> ClientStats:
         """Return what this client has counted; see `ClientStats`."""
-        return ClientStats(self._outages, self._unreadable, self._computed)
+        failover = self._cluster.failover
+        return ClientStats(
+            outages=self._outages,
+            unreadable=self._unreadable,
+            computed=self._computed,
+            ejections=failover.ejections,
+            diverted=failover.diverted,
+            second_tries=failover.second_tries,
+            retries_refused=failover.budget.refused,
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(self._cluster.names)}>"
@@ -138,16 +153,14 @@ class Base(Hot):
         if self._cluster.undiscovered:
             try:
                 self._cluster.begin(deadline)
-            except OUTAGES as error:
-                if self._raises:
-                    raise
+            except self._forgiven as error:
                 return _Only(None, partial(self._forgiving, strict=_failing(error)))
         topology = self._cluster.topology
         if topology.several:
             return None
         member = topology.members[0]
         strict = member.request
-        request = strict if self._raises else partial(self._forgiving, strict=strict)
+        request = partial(self._forgiving, strict=strict) if self._forgiven else strict
         return _Only(member.way, request)
 
     def _strict_at(self, key: AnyKey) -> Exchange:
@@ -161,7 +174,7 @@ class Base(Hot):
         if not isinstance(key, Key):
             return self._request
         strict = self._strict_at(key)
-        return strict if self._raises else partial(self._forgiving, strict=strict)
+        return partial(self._forgiving, strict=strict) if self._forgiven else strict
 
     # Outages.
 
@@ -180,7 +193,7 @@ class Base(Hot):
 
         The counters are plain: nothing interrupts ``+= 1`` under the GIL, and none is worth a lock.
         """
-        if self._raises or isinstance(error, ValueTooLarge) or not isinstance(error, OUTAGES):
+        if isinstance(error, ValueTooLarge) or not isinstance(error, self._forgiven):
             raise error
         self._outages += 1
 
@@ -191,9 +204,7 @@ class Base(Hot):
         """
         try:
             way = self._way(key, wire)
-        except NoNodesAvailable:
-            if self._raises:
-                raise
+        except self._forgiven:
             return False
         return self._knows_meta(way, deadline)
 
@@ -202,9 +213,7 @@ class Base(Hot):
             return False
         try:
             return (way.traits(deadline)).meta
-        except OUTAGES:
-            if self._raises:
-                raise
+        except self._forgiven:
             return False
 
     # Values.

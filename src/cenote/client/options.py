@@ -18,8 +18,10 @@ from cenote.client.login import check_credentials
 from cenote.client.serdes import NOT_COMPRESSED, Compression, SerdeName, serde_for
 from cenote.client.url import Location, did_you_mean
 from cenote.client.values import Serde, Serialisation
+from cenote.cluster.failover import NO_FAILOVER, FailoverOptions
 from cenote.cluster.finding import AnyDiscovery, check_discovery
 from cenote.cluster.router import Hashing, check_hashing
+from cenote.cluster.server import Server, parse_address
 from cenote.connection import Access, AnyCredentials, ProtocolChoice
 from cenote.errors import ConfigurationError
 from cenote.node.sharing import Sharing
@@ -65,8 +67,11 @@ class ClientOptions:
             the client does it that the hashing comes from.
         long_keys: ``"raise"`` refuses a key over 250 bytes, ``"hash"`` sends its SHA-256.
         on_error: ``"raise"``, or ``"miss"`` to answer an outage as if nothing were stored.
+        retry_budget: Second tries (after a lost connection, elsewhere while a server fails, hedged)
+            as a share of all requests, beside ten a second; None for no limit.
         credentials: The user and password to log in with, or what is asked for them at every
             connect; None: do not log in.
+        failing: What to do when a server fails.
         pool: The options of each server's pool.
     """
 
@@ -83,7 +88,9 @@ class ClientOptions:
     hash_prefix: bool = False
     long_keys: LongKeys = "raise"
     on_error: OnError = "raise"
+    retry_budget: float | None = 0.1
     credentials: AnyCredentials | None = None
+    failing: FailoverOptions = NO_FAILOVER
     pool: PoolOptions = PRESET
 
     def __post_init__(self) -> None:
@@ -94,6 +101,7 @@ class ClientOptions:
             check_discovery(self.discovery)
         _check_choice("long_keys", self.long_keys, LongKeys)
         _check_choice("on_error", self.on_error, OnError)
+        _check_budget(self.retry_budget)
         check_credentials(self.credentials, self.protocol)
         KeyEncoder(self.key_prefix)
         _check_bool("hash_prefix", self.hash_prefix)
@@ -121,7 +129,13 @@ def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> Client
     """
     given = {name: _parsed(name, text) for name, text in texts.items()}
     pool = {name: given.pop(name) for name in texts if name in _POOL_TYPES}
-    return replace(options, pool=replace(options.pool, **pool), **given)
+    failing = {name: given.pop(name) for name in texts if name in _FAILOVER_TYPES}
+    return replace(
+        options,
+        pool=replace(options.pool, **pool),
+        failing=replace(options.failing, **failing),
+        **given,
+    )
 
 
 def with_url_access(options: ClientOptions, location: Location) -> ClientOptions:
@@ -168,7 +182,8 @@ def _types(options: type, *left_out: str) -> dict[str, Any]:
 # What is about callers who wait for a connection of their own is not for clients: theirs share.
 _OF_LEASES = ("burst", "burst_after", "nested", "autosize", "target_wait")
 _POOL_TYPES = _types(PoolOptions, "timeout", *_OF_LEASES)
-_TYPES = _types(ClientOptions, "pool", "credentials") | _POOL_TYPES
+_FAILOVER_TYPES = _types(FailoverOptions, "on_node_down", "on_node_up")
+_TYPES = _types(ClientOptions, "pool", "credentials", "failing") | _POOL_TYPES | _FAILOVER_TYPES
 OPTION_NAMES = tuple(_TYPES)
 SHARING_NAMES = tuple(_types(Sharing))
 
@@ -181,6 +196,8 @@ def _parsed(name: str, text: str) -> Any:
             f"option {name!r} is not known{did_you_mean(name, OPTION_NAMES)}: "
             f"{', '.join(OPTION_NAMES)}"
         )
+    if name == "gutter":
+        return tuple(Server(parse_address(host.strip())) for host in text.split(","))
     kinds = get_args(_TYPES[name]) or (_TYPES[name],)
     if NoneType in kinds and text.lower() == "none":
         return None
@@ -205,6 +222,13 @@ def _check_timeout(seconds: float) -> None:
 def _check_bool(name: str, value: object) -> None:
     if type(value) is not bool:
         raise ConfigurationError(f"{name}={value!r} is not True or False")
+
+
+def _check_budget(share: float | None) -> None:
+    if share is not None and (type(share) not in (int, float) or not 0 <= share < math.inf):
+        raise ConfigurationError(
+            f"retry_budget={share!r} is out of range: use a share of 0 or more, or None"
+        )
 
 
 def _check_choice(name: str, value: str, legal: Any) -> None:

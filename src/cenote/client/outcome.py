@@ -51,8 +51,17 @@ class ClientStats:
         outages: Operations that an outage turned into misses (``on_error="miss"``).
         unreadable: Values read as misses because their flags are not known or their bytes broken.
         computed: Values computed by ``get_or_compute``.
+        ejections: How often one of the servers was ejected.
+        diverted: Requests (of a command about many keys, those of a server) that went elsewhere
+            because their server was down.
+        second_tries: Likewise, those that went elsewhere after they had failed.
+        retries_refused: What was not sent again, or elsewhere, because ``retry_budget`` was spent.
     """
 
     outages: int
     unreadable: int
     computed: int
+    ejections: int = 0
+    diverted: int = 0
+    second_tries: int = 0
+    retries_refused: int = 0

@@ -121,7 +121,7 @@ class AsyncRetrieval(AsyncSeveral):
         values: dict[K, object] = {}
         only = await self._only(deadline)
         if only is None:
-            parts = self._parts(names, wires)
+            parts = self._parts(names, wires, writes=False)
             await self._ask(parts, lambda part: encode(part.wires), deadline)
             self._settle(parts)
             for part in parts:

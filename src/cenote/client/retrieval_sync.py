@@ -122,7 +122,7 @@ class Retrieval(Several):
         values: dict[K, object] = {}
         only = self._only(deadline)
         if only is None:
-            parts = self._parts(names, wires)
+            parts = self._parts(names, wires, writes=False)
             self._ask(parts, lambda part: encode(part.wires), deadline)
             self._settle(parts)
             for part in parts:

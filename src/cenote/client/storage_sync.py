@@ -140,7 +140,7 @@ class Storage(Several):
             mine = [items[position] for position in part.positions]
             return self._protocol.set_many(mine, expiry, meta=part.meta, quiet=quiet)
 
-        parts = self._parts(names, [wire for wire, _, _ in items])
+        parts = self._parts(names, [wire for wire, _, _ in items], writes=True)
         self._learn_meta(parts, deadline)
         self._ask(parts, encode, deadline)
         unclear = [part for part in parts if part.error is None and part.reply.unplaced]
@@ -188,7 +188,7 @@ class Storage(Several):
         return len(wires) - len(reply.failures) - len(reply.unplaced)
 
     def _delete_parts(self, names: list[AnyKey], wires: list[bytes], deadline: float) -> int:
-        parts = self._parts(names, wires)
+        parts = self._parts(names, wires, writes=True)
         for part in parts:
             part.drop_repeated()
         self._learn_meta(parts, deadline)

@@ -80,6 +80,22 @@ def read_servers(servers: Servers) -> Location:
     return _merged([_read_one(server) for server in servers])
 
 
+def read_spares(servers: Servers) -> tuple[Server, ...]:
+    """Read what was given as the servers that step in for others; an empty sequence: none.
+
+    Raises:
+        ConfigurationError: It can not be read, or has options of its own.
+    """
+    if isinstance(servers, (list, tuple)) and not servers:
+        return ()
+    location = read_servers(servers)
+    if location.options or location.credentials:
+        raise ConfigurationError(
+            "the URL of a gutter server has options or credentials: it is used with the client's"
+        )
+    return location.servers
+
+
 def did_you_mean(name: str, legal: Iterable[str]) -> str:
     """Return ``" (did you mean ...?)"`` when a legal name is close, else nothing."""
     close = get_close_matches(name, list(legal), n=1)

@@ -11,11 +11,17 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from cenote.cluster.changes import Change, is_same, setting
+from cenote.cluster.detour_aio import AsyncDetour
 from cenote.cluster.discovering_aio import AsyncDiscovering
 from cenote.cluster.discovery import DiscoveryStatus
+from cenote.cluster.diverting_aio import GUTTER
+from cenote.cluster.failover import NO_FAILOVER, FailoverOptions
+from cenote.cluster.failover_aio import AsyncFailover
 from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.leaving_aio import AsyncLeaving
 from cenote.cluster.member_aio import AsyncMember, AsyncMembership
@@ -23,7 +29,8 @@ from cenote.cluster.placing import Crossing, Routes
 from cenote.cluster.router import Hashing
 from cenote.cluster.server import Server
 from cenote.cluster.sources_aio import source_of
-from cenote.cluster.starting_aio import AsyncFinding, AsyncWay
+from cenote.cluster.starting_aio import AsyncFinding
+from cenote.cluster.starting_aio import AsyncWay as AsyncStraight
 from cenote.cluster.topology import Topology, in_lease_order, refuse_namesakes
 from cenote.connection import Access
 from cenote.errors import CenoteError, PoolClosed, PoolError
@@ -33,6 +40,11 @@ from cenote.node.many_aio import exchange_all
 from cenote.pool import Observer, PoolOptions, PoolStats
 from cenote.protocol import Reply, Request
 from cenote.runtime.aio import Exchange, Turn, monotonic, together
+
+AsyncWay: TypeAlias = AsyncStraight | AsyncDetour
+"""What requests about a key are sent on; each has ``request``, ``post`` and ``traits``."""
+
+_KEPT = 64  # routes that were in force lately
 
 
 class AsyncCluster:
@@ -47,6 +59,8 @@ class AsyncCluster:
         hashing: Which server has a key, where there are several.
         discovery: Finds the servers, by those that were given; None: they are the servers.
         prefix_size: How many bytes in front of every key are the client's prefix.
+        failover: What to do when a server fails.
+        retry_budget: Second tries as a share of all requests; None: no limit.
         observer: Listens to the pools.
         node: Makes the node of a server.
 
@@ -55,6 +69,7 @@ class AsyncCluster:
 
     Attributes:
         topology: The servers as they are now; work of several steps takes it once.
+        failover: Watches over them.
         request: Sends a request about one key to the server that owns it and returns the reply:
             ``await request(request, deadline)``, the deadline on the clock of ``time.monotonic``.
     """
@@ -69,6 +84,8 @@ class AsyncCluster:
         hashing: Hashing = "rendezvous",
         discovery: AnyDiscovery | None = None,
         prefix_size: int = 0,
+        failover: FailoverOptions = NO_FAILOVER,
+        retry_budget: float | None = None,
         observer: Observer | None = None,
         node: Callable[..., AsyncNode] = AsyncNode,
     ) -> None:
@@ -80,14 +97,34 @@ class AsyncCluster:
         self._turn = Turn()  # is held while the topology is replaced
         self._closed = False
         self._leaving: list[AsyncLeaving] = []
+        self._gutter = failover.gutter
         self._discovering: AsyncDiscovering | None = None
         if discovery is not None:
             source = source_of(discovery, servers, self._membership.endpoint)
             self._discovering = AsyncDiscovering(source, servers, self._adopt)
         self.topology = self._made([], [] if self._discovering else servers)
         self._crossing = Crossing(self._routes())
+        self._past: deque[Routes] = deque(maxlen=_KEPT)
         self.request: Exchange = self._crossing.request
+        self.failover = AsyncFailover(
+            failover,
+            retry_budget=retry_budget,
+            hashing=hashing,
+            prefix_size=prefix_size,
+            gutter=[
+                AsyncMember(GUTTER + number, server, self._membership.admit(server).node)
+                for number, server in enumerate(failover.gutter)
+            ],
+            publish=self._publish,
+        )
+        self.failover.watch(self.topology)
         _CLUSTERS.add(self)
+
+    def _publish(self, routes: Routes) -> None:
+        """Have requests take other routes; those of a moment ago may be being read still."""
+        if routes.requests:  # else the servers have yet to be found
+            self._past.append(self._crossing.routes)
+            self._crossing.routes = routes
 
     @property
     def names(self) -> list[str]:
@@ -95,10 +132,11 @@ class AsyncCluster:
         return self.topology.names
 
     def way(self, key: bytes) -> AsyncWay:
-        """Return the way to the server that owns a key: for several requests about it."""
+        """Return the way to the server that owns a key, or around it: for several requests."""
         if self.undiscovered:
             return AsyncFinding(self.begin, lambda: self.topology.owner(key).way)
-        return self.topology.owner(key).way
+        member = self.topology.owner(key)
+        return self.failover.way(member, key) or member.way
 
     async def started(self, name: str | None, deadline: float) -> AsyncNode:
         """Return the node of a server, which runs; None: of the only one.
@@ -111,9 +149,21 @@ class AsyncCluster:
         await member.start(deadline)
         return member.node
 
-    def spread(self, keys: Sequence[bytes]) -> list[tuple[AsyncMember, list[int]]]:
-        """Return the servers that own any of ``keys``, and which keys those are."""
-        return self.topology.spread(keys)
+    def spread(
+        self, places: Sequence[bytes], wires: Sequence[bytes], *, writes: bool
+    ) -> list[tuple[AsyncMember, list[int], CenoteError | None]]:
+        """Return the servers that are to be asked about keys, and about which of them.
+
+        Args:
+            places: What places each key.
+            wires: The keys.
+            writes: Whether they are to be changed.
+
+        Returns:
+            Those that can be asked, in the order of leases; and those that are not to be, with
+            the reason.
+        """
+        return self.failover.spread(self.topology.spread(places), places, wires, writes=writes)
 
     async def batch(
         self, asked: Sequence[tuple[AsyncMember, Request]], deadline: float
@@ -128,7 +178,10 @@ class AsyncCluster:
                 await member.start(deadline)
         except CenoteError as error:
             return [error] * len(asked)
-        return await exchange_all([(member.node, request) for member, request in asked], deadline)
+        fitted = self.failover.fitted
+        return await exchange_all(
+            [(member.node, fitted(member, request)) for member, request in asked], deadline
+        )
 
     async def each(self, request: Request, deadline: float) -> dict[str, Reply]:
         """Send a request to every server at the same time.
@@ -141,6 +194,8 @@ class AsyncCluster:
         """
         await self.begin(deadline)
         topology = self.topology
+        if request.verb == "flush_all":
+            self.failover.flushed()
         asked = in_lease_order([(member, request) for member in topology.members])
         replies = await self.batch(asked, deadline)
         names = [member.server.name for member, _ in asked]
@@ -149,11 +204,15 @@ class AsyncCluster:
 
     def health(self) -> dict[str, NodeHealth]:
         """Return the health of every server by its name."""
-        return {member.server.name: member.node.health() for member in self.topology.members}
+        return {member.server.name: member.node.health() for member in self._everybody}
 
     def pools(self) -> dict[str, PoolStats]:
         """Return the statistics of every server's pool by its name."""
-        return {member.server.name: member.node.pool.stats() for member in self.topology.members}
+        return {member.server.name: member.node.pool.stats() for member in self._everybody}
+
+    @property
+    def _everybody(self) -> list[AsyncMember]:
+        return [*self.topology.members, *self.failover.gutter]
 
     async def open(self, timeout: float) -> None:
         """Wait until every pool has its minimum of connections, at most ``timeout`` seconds.
@@ -185,7 +244,8 @@ class AsyncCluster:
         """
         with self._turn:
             self._closed = True
-            members, leaving = list(self.topology.members), list(self._leaving)
+            members, leaving = self._everybody, list(self._leaving)
+        self.failover.close()
         if self._discovering is not None:
             self._discovering.stop()
         for group in leaving:
@@ -218,7 +278,7 @@ class AsyncCluster:
         if self._discovering is not None and not self._discovering.begun:
             await self._discovering.begin(deadline)
             with self._turn:
-                self._crossing.routes = self.topology.routes
+                self.failover.watch(self.topology)
 
     def discovery_status(self) -> DiscoveryStatus | None:
         """Tell what has come of the looks for servers; None: they are given."""
@@ -241,7 +301,8 @@ class AsyncCluster:
         self._turn = Turn()
         if self._discovering is not None:
             self._discovering.renew()
-            self._crossing.routes = self._routes()
+            if self.undiscovered:
+                self._crossing.routes = self._routes()
 
     # Change.
 
@@ -266,7 +327,7 @@ class AsyncCluster:
         self, members: Sequence[AsyncMember], servers: Sequence[Server]
     ) -> Topology[AsyncMember]:
         """Make the topology of some servers; the nodes of those that stay are kept."""
-        refuse_namesakes(servers)
+        refuse_namesakes([*servers, *self._gutter])
         kept = {member.server.name: member for member in members}
         return Topology([self._member(server, kept) for server in servers], *self._placing)
 
@@ -289,7 +350,8 @@ class AsyncCluster:
                 raise PoolClosed("the client has been closed: its servers are no more")
             if self.topology is not before:
                 return False
-            self.topology, self._crossing.routes = after, after.routes
+            self.topology = after
+            self.failover.watch(after)
             self._leaving.append(leaving)
         leaving.start(self._grace)
         return True

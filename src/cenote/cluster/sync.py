@@ -12,11 +12,17 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from cenote.cluster.changes import Change, is_same, setting
+from cenote.cluster.detour_sync import Detour
 from cenote.cluster.discovering_sync import Discovering
 from cenote.cluster.discovery import DiscoveryStatus
+from cenote.cluster.diverting_sync import GUTTER
+from cenote.cluster.failover import NO_FAILOVER, FailoverOptions
+from cenote.cluster.failover_sync import Failover
 from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.leaving_sync import Leaving
 from cenote.cluster.member_sync import Member, Membership
@@ -24,7 +30,8 @@ from cenote.cluster.placing import Crossing, Routes
 from cenote.cluster.router import Hashing
 from cenote.cluster.server import Server
 from cenote.cluster.sources_sync import source_of
-from cenote.cluster.starting_sync import Finding, Way
+from cenote.cluster.starting_sync import Finding
+from cenote.cluster.starting_sync import Way as Straight
 from cenote.cluster.topology import Topology, in_lease_order, refuse_namesakes
 from cenote.connection import Access
 from cenote.errors import CenoteError, PoolClosed, PoolError
@@ -34,6 +41,11 @@ from cenote.node.many_sync import exchange_all
 from cenote.pool import Observer, PoolOptions, PoolStats
 from cenote.protocol import Reply, Request
 from cenote.runtime.sync import Exchange, Turn, monotonic, together
+
+Way: TypeAlias = Straight | Detour
+"""What requests about a key are sent on; each has ``request``, ``post`` and ``traits``."""
+
+_KEPT = 64  # routes that were in force lately
 
 
 class Cluster:
@@ -48,6 +60,8 @@ class Cluster:
         hashing: Which server has a key, where there are several.
         discovery: Finds the servers, by those that were given; None: they are the servers.
         prefix_size: How many bytes in front of every key are the client's prefix.
+        failover: What to do when a server fails.
+        retry_budget: Second tries as a share of all requests; None: no limit.
         observer: Listens to the pools.
         node: Makes the node of a server.
 
@@ -56,6 +70,7 @@ class Cluster:
 
     Attributes:
         topology: The servers as they are now; work of several steps takes it once.
+        failover: Watches over them.
         request: Sends a request about one key to the server that owns it and returns the reply:
             ``request(request, deadline)``, the deadline on the clock of ``time.monotonic``.
     """
@@ -70,6 +85,8 @@ class Cluster:
         hashing: Hashing = "rendezvous",
         discovery: AnyDiscovery | None = None,
         prefix_size: int = 0,
+        failover: FailoverOptions = NO_FAILOVER,
+        retry_budget: float | None = None,
         observer: Observer | None = None,
         node: Callable[..., Node] = Node,
     ) -> None:
@@ -79,14 +96,34 @@ class Cluster:
         self._turn = Turn()  # is held while the topology is replaced
         self._closed = False
         self._leaving: list[Leaving] = []
+        self._gutter = failover.gutter
         self._discovering: Discovering | None = None
         if discovery is not None:
             source = source_of(discovery, servers, self._membership.endpoint)
             self._discovering = Discovering(source, servers, self._adopt)
         self.topology = self._made([], [] if self._discovering else servers)
         self._crossing = Crossing(self._routes())
+        self._past: deque[Routes] = deque(maxlen=_KEPT)
         self.request: Exchange = self._crossing.request
+        self.failover = Failover(
+            failover,
+            retry_budget=retry_budget,
+            hashing=hashing,
+            prefix_size=prefix_size,
+            gutter=[
+                Member(GUTTER + number, server, self._membership.admit(server).node)
+                for number, server in enumerate(failover.gutter)
+            ],
+            publish=self._publish,
+        )
+        self.failover.watch(self.topology)
         _CLUSTERS.add(self)
+
+    def _publish(self, routes: Routes) -> None:
+        """Have requests take other routes; those of a moment ago may be being read still."""
+        if routes.requests:  # else the servers have yet to be found
+            self._past.append(self._crossing.routes)
+            self._crossing.routes = routes
 
     @property
     def names(self) -> list[str]:
@@ -94,10 +131,11 @@ class Cluster:
         return self.topology.names
 
     def way(self, key: bytes) -> Way:
-        """Return the way to the server that owns a key: for several requests about it."""
+        """Return the way to the server that owns a key, or around it: for several requests."""
         if self.undiscovered:
             return Finding(self.begin, lambda: self.topology.owner(key).way)
-        return self.topology.owner(key).way
+        member = self.topology.owner(key)
+        return self.failover.way(member, key) or member.way
 
     def started(self, name: str | None, deadline: float) -> Node:
         """Return the node of a server, which runs; None: of the only one.
@@ -110,9 +148,21 @@ class Cluster:
         member.start(deadline)
         return member.node
 
-    def spread(self, keys: Sequence[bytes]) -> list[tuple[Member, list[int]]]:
-        """Return the servers that own any of ``keys``, and which keys those are."""
-        return self.topology.spread(keys)
+    def spread(
+        self, places: Sequence[bytes], wires: Sequence[bytes], *, writes: bool
+    ) -> list[tuple[Member, list[int], CenoteError | None]]:
+        """Return the servers that are to be asked about keys, and about which of them.
+
+        Args:
+            places: What places each key.
+            wires: The keys.
+            writes: Whether they are to be changed.
+
+        Returns:
+            Those that can be asked, in the order of leases; and those that are not to be, with
+            the reason.
+        """
+        return self.failover.spread(self.topology.spread(places), places, wires, writes=writes)
 
     def batch(self, asked: Sequence[tuple[Member, Request]], deadline: float) -> list[Reply]:
         """Send requests to servers, each once and in the order of leases; all at the same time.
@@ -125,7 +175,10 @@ class Cluster:
                 member.start(deadline)
         except CenoteError as error:
             return [error] * len(asked)
-        return exchange_all([(member.node, request) for member, request in asked], deadline)
+        fitted = self.failover.fitted
+        return exchange_all(
+            [(member.node, fitted(member, request)) for member, request in asked], deadline
+        )
 
     def each(self, request: Request, deadline: float) -> dict[str, Reply]:
         """Send a request to every server at the same time.
@@ -138,6 +191,8 @@ class Cluster:
         """
         self.begin(deadline)
         topology = self.topology
+        if request.verb == "flush_all":
+            self.failover.flushed()
         asked = in_lease_order([(member, request) for member in topology.members])
         replies = self.batch(asked, deadline)
         names = [member.server.name for member, _ in asked]
@@ -146,11 +201,15 @@ class Cluster:
 
     def health(self) -> dict[str, NodeHealth]:
         """Return the health of every server by its name."""
-        return {member.server.name: member.node.health() for member in self.topology.members}
+        return {member.server.name: member.node.health() for member in self._everybody}
 
     def pools(self) -> dict[str, PoolStats]:
         """Return the statistics of every server's pool by its name."""
-        return {member.server.name: member.node.pool.stats() for member in self.topology.members}
+        return {member.server.name: member.node.pool.stats() for member in self._everybody}
+
+    @property
+    def _everybody(self) -> list[Member]:
+        return [*self.topology.members, *self.failover.gutter]
 
     def open(self, timeout: float) -> None:
         """Wait until every pool has its minimum of connections, at most ``timeout`` seconds.
@@ -182,7 +241,8 @@ class Cluster:
         """
         with self._turn:
             self._closed = True
-            members, leaving = list(self.topology.members), list(self._leaving)
+            members, leaving = self._everybody, list(self._leaving)
+        self.failover.close()
         if self._discovering is not None:
             self._discovering.stop()
         for group in leaving:
@@ -215,7 +275,7 @@ class Cluster:
         if self._discovering is not None and not self._discovering.begun:
             self._discovering.begin(deadline)
             with self._turn:
-                self._crossing.routes = self.topology.routes
+                self.failover.watch(self.topology)
 
     def discovery_status(self) -> DiscoveryStatus | None:
         """Tell what has come of the looks for servers; None: they are given."""
@@ -238,7 +298,8 @@ class Cluster:
         self._turn = Turn()
         if self._discovering is not None:
             self._discovering.renew()
-            self._crossing.routes = self._routes()
+            if self.undiscovered:
+                self._crossing.routes = self._routes()
 
     # Change.
 
@@ -261,7 +322,7 @@ class Cluster:
 
     def _made(self, members: Sequence[Member], servers: Sequence[Server]) -> Topology[Member]:
         """Make the topology of some servers; the nodes of those that stay are kept."""
-        refuse_namesakes(servers)
+        refuse_namesakes([*servers, *self._gutter])
         kept = {member.server.name: member for member in members}
         return Topology([self._member(server, kept) for server in servers], *self._placing)
 
@@ -284,7 +345,8 @@ class Cluster:
                 raise PoolClosed("the client has been closed: its servers are no more")
             if self.topology is not before:
                 return False
-            self.topology, self._crossing.routes = after, after.routes
+            self.topology = after
+            self.failover.watch(after)
             self._leaving.append(leaving)
         leaving.start(self._grace)
         return True

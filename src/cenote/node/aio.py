@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cenote.connection.aio import AsyncConnection, connect
 from cenote.connection.whereabouts import Whereabouts
-from cenote.errors import CenoteError
+from cenote.errors import CenoteError, ConnectionLost
 from cenote.node.health import NodeHealth, Vigil, assess
 from cenote.node.identity import attributes
 from cenote.node.lane_path_aio import Lanes
@@ -62,7 +62,7 @@ class AsyncServerConnector:
 
     async def connect(self, timeout: float) -> AsyncConnection:
         """Open a connection and shake hands, within ``timeout`` seconds."""
-        deadline = monotonic() + timeout
+        deadline = monotonic() + timeout * SOONER
         try:
             connection = await connect(
                 self._address,
@@ -74,7 +74,7 @@ class AsyncServerConnector:
                 await self._greet(connection, deadline)
         except Exception as error:
             self.last_error = str(error)
-            self.witness.connect_failed()
+            self.witness.connect_failed(error)
             raise
         self.traits, self.last_error = connection.traits, None
         self.witness.connected()
@@ -108,8 +108,8 @@ class AsyncServerConnector:
     def classify(self, error: BaseException) -> Verdict:
         """Judge the error that a lease ended with."""
         if isinstance(error, NOT_ANSWERED):
-            self.unanswered += 1
-            self.witness.failed()
+            self.witness.failed(lost=isinstance(error, ConnectionLost))
+            self.unanswered += 1  # of the leases that ended, as this one is about to
         return classify(error)
 
 
@@ -149,8 +149,8 @@ class AsyncNode:
         observer: Observer | None = None,
     ) -> None:
         self.name = name
-    from collections.abc import Callable
-
+        self.vigil = Vigil(options.down_after, Random())
+        self.spend: Callable[[], bool] = _freely
         self._connector = AsyncServerConnector(address, access, options.connect_timeout)
         self.pool: AsyncPool[AsyncConnection] = AsyncPool.from_options(
             self._connector, options, name=name, observer=observer

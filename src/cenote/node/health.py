@@ -8,10 +8,11 @@ has been answered so far, which the pool knows. Once in a while it is told how l
     up <-- an answer ---- suspect                   |
     up <------------ a probe succeeds --------------+
 
-Reasons to eject a server are of two kinds. *Absolute*: ``down_after`` connects or ``IN_A_ROW``
-requests have failed and nothing was answered in between. *Relative*: it fails, or is slow, out of
-all proportion to the other servers (`Figures`); what they suffer too is not its fault. Whether it
-is ejected is not decided here: ``cluster/failover.py`` sees to it that not too many are.
+Reasons to eject a server are of two kinds. *Absolute*: ``down_after`` connects have failed, or
+``IN_A_ROW`` requests were not answered, with nothing answered in between. *Relative*: it fails, or
+is slow, out of all proportion to the other servers (`Figures`); what they suffer too is not its
+fault. Whether it is ejected is not decided here: ``cluster/failover.py`` sees to it that not too
+many are.
 
 A server that is down is probed, one connection at a time, after a delay that grows with every probe
 that fails and with every relapse (``pool/backoff.py``). Where it had been connected to all the
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 State = Literal["unknown", "up", "suspect", "down"]
 
 IN_A_ROW: Final = 3
-"""Requests that fail, with nothing answered in between, before a server counts as down."""
+"""Requests (and connects) that are not answered in a row before a server counts as down."""
 
 WINDOW: Final = 10.0
 """Seconds over which failures are counted; older ones fade."""
@@ -152,14 +153,18 @@ class Vigil:
         fresh = max(0, answered - self._answered)
         self._answers = self._answers * fading + fresh
         self._lost *= fading
-        self._answered, self._then = answered, now
+        self._answered, self._then = max(self._answered, answered), now
         if fresh and not self.down:
             self._forgive()
 
-    def failed(self, answered: int, now: float, count: int = 1) -> None:
-        """Note requests that were not answered: late, lost, or answered with nonsense."""
+    def failed(self, answered: int, now: float, count: int = 1, *, lost: bool = False) -> None:
+        """Note requests that were not answered: late, lost, or answered with nonsense.
+
+        Those that were lost with their connection are not counted in a row: many are lost at once
+        when a server is restarted, and the connects that follow say more.
+        """
         self.look(answered, now)
-        self._row += count
+        self._row += 0 if lost else count
         self._lost += count
         self.failures += count
         self.suspect = True
@@ -206,8 +211,9 @@ class Vigil:
         """Say why the server should be ejected, if it should."""
         if self.unreachable:
             return f"{self._connects_lost} connects in a row failed"
-        if self._row >= IN_A_ROW:
-            return f"{self._row} requests in a row were not answered"
+        if self._row and self._row + self._connects_lost >= IN_A_ROW:
+            connects = f", {self._connects_lost} connects failed" if self._connects_lost else ""
+            return f"{self._row} requests in a row were not answered{connects}"
         return self._failing(others) or self._slow(others)
 
     def _failing(self, others: Sequence[Figures]) -> str | None:
@@ -245,6 +251,10 @@ class Vigil:
             return False
         self.probing = True
         return True
+
+    def probe_again(self, when: float) -> None:
+        """Have the probe made another time: it came at a bad moment."""
+        self.probing, self.probe_at = False, when
 
     def restore(self, now: float) -> None:
         """Take the server back into service, with a clean sheet but for its relapses."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cenote._implementation import use_compiled
 from cenote.connection.sync import Connection, connect
 from cenote.connection.whereabouts import Whereabouts
+from cenote.errors import ConnectionLost
 from cenote.node.health import NodeHealth, Vigil, assess
 from cenote.node.identity import attributes
 from cenote.node.verdicts import NOT_ANSWERED, SOONER, classify
@@ -63,7 +64,7 @@ class ServerConnector:
 
     def connect(self, timeout: float) -> Connection:
         """Open a connection and shake hands, within ``timeout`` seconds."""
-        deadline = monotonic() + timeout
+        deadline = monotonic() + timeout * SOONER
         try:
             connection = connect(
                 self._address,
@@ -75,7 +76,7 @@ class ServerConnector:
                 self._greet(connection, deadline)
         except Exception as error:
             self.last_error = str(error)
-            self.witness.connect_failed()
+            self.witness.connect_failed(error)
             raise
         self.traits, self.last_error = connection.traits, None
         self.witness.connected()
@@ -109,8 +110,8 @@ class ServerConnector:
     def classify(self, error: BaseException) -> Verdict:
         """Judge the error that a lease ended with."""
         if isinstance(error, NOT_ANSWERED):
-            self.unanswered += 1
-            self.witness.failed()
+            self.witness.failed(lost=isinstance(error, ConnectionLost))
+            self.unanswered += 1  # of the leases that ended, as this one is about to
         return classify(error)
 
 
@@ -145,8 +146,8 @@ class Node:
     ) -> None:
         self.name = name
         self.retries = 0
-    from collections.abc import Callable
-
+        self.vigil = Vigil(options.down_after, Random())
+        self.spend: Callable[[], bool] = _freely
         self._connector = ServerConnector(address, access, options.connect_timeout)
         self.pool: Pool[Connection] = Pool.from_options(
             self._connector, options, name=name, observer=observer

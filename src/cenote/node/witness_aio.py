@@ -12,21 +12,21 @@ class AsyncWitness:
     """Is told how a server does; this one does not care.
 
     Called without any lock, from the loop.
-
-    Attributes:
-        greets: Whether new connections are to be shown to it before their pool has them.
     """
 
-    greets = False
+    @property
+    def greets(self) -> bool:
+        """Whether new connections are to be shown to it before their pool has them."""
+        return False
 
     def connected(self) -> None:
         """A connection was opened, shaken hands with, and greeted if need be."""
 
-    def connect_failed(self) -> None:
+    def connect_failed(self, error: Exception) -> None:
         """A connection could not be opened."""
 
-    def failed(self, count: int = 1) -> None:
-        """So many requests were not answered."""
+    def failed(self, count: int = 1, *, lost: bool = False) -> None:
+        """So many requests were not answered; ``lost``: their connection ended."""
 
     async def greet(self, connection: AsyncConnection, deadline: float) -> None:
         """Use a new connection first; what is raised makes it one that could not be opened."""

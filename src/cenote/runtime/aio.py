@@ -6,8 +6,10 @@ import asyncio
 from asyncio import sleep
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager as contextmanager
+from contextvars import Context
 from functools import wraps
 from inspect import isawaitable
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSING",
+    "Alarm",
     "Compute",
     "Decorator",
     "Exchange",
@@ -29,6 +32,7 @@ __all__ = [
     "cached_by",
     "contextmanager",
     "monotonic",
+    "renew_in_child",
     "resolve",
     "sleep",
     "together",
@@ -50,6 +54,64 @@ Pending: TypeAlias = Awaitable[T]
 
 Compute: TypeAlias = Callable[[], Any]
 """Makes a value, at once or as an awaitable."""
+
+
+class Turn:
+    """Kept while something is looked at and replaced in one go: here nothing can come between."""
+
+    def __init__(self) -> None:
+        self._held = False
+
+    def __enter__(self) -> None:
+        """Enter: nobody else is in there."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Leave."""
+
+    def acquire(self, *, blocking: bool) -> bool:  # noqa: ARG002 - as in sync.py
+        """Hold it, if it is not held; whoever holds it may come by again."""
+        was_held, self._held = self._held, True
+        return not was_held
+
+    def release(self) -> None:
+        """Do not hold it any more."""
+        self._held = False
+
+
+def renew_in_child(owner: object) -> None:
+    """Have ``owner`` begin anew in every child that is forked: here there is no lock to lose."""
+
+
+class Alarm:
+    """Calls somebody at a time to come; the soonest that was set counts.
+
+    Args:
+        ring: What is called, from the loop.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._handle: asyncio.TimerHandle | None = None
+        self._due = inf
+
+    def set(self, seconds: float) -> None:
+        """Ring in so many seconds, or before. To be called within the loop."""
+        due = monotonic() + seconds
+        if due < self._due:
+            self.cancel()
+            loop = asyncio.get_running_loop()
+            self._due = due
+            self._handle = loop.call_later(max(0.0, seconds), self._rings, context=Context())
+
+    def cancel(self) -> None:
+        """Do not ring."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle, self._due = None, inf
+
+    def _rings(self) -> None:
+        self._handle, self._due = None, inf
+        self._ring()
 
 
 class Decorator(Protocol):
@@ -95,16 +157,6 @@ class Mutex:
             yield
         finally:
             self._lock.release()
-
-
-class Turn:
-    """Kept while something is looked at and replaced in one go: here nothing can come between."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *exc_info: object) -> None:
-        pass
 
 
 async def together(calls: Sequence[Awaitable[object]]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from inspect import isawaitable, iscoroutine, iscoroutinefunction
-from threading import Lock
+from math import inf
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from cenote.errors import InvalidArgument, OperationTimeout
+from cenote.pool.keeper_sync import KEEPER
 from cenote.protocol import Request
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSING",
+    "Alarm",
     "Compute",
     "Decorator",
     "Exchange",
@@ -28,6 +33,7 @@ __all__ = [
     "cached_by",
     "contextmanager",
     "monotonic",
+    "renew_in_child",
     "resolve",
     "sleep",
     "together",
@@ -51,6 +57,70 @@ Compute: TypeAlias = Callable[[], Any]
 
 class Pending(Generic[T_co]):
     """A value that is to be awaited: there is no such thing here."""
+
+
+Turn = threading.Lock
+"""Kept while something is looked at and replaced in one go."""
+
+
+class Renewed(Protocol):
+    """What has locks, of which a forked child can not know who holds them."""
+
+    def renew(self) -> None:
+        """Begin anew, in a forked child."""
+
+
+def renew_in_child(owner: Renewed) -> None:
+    """Have ``owner`` begin anew in every child that is forked."""
+    _INHERITED.add(owner)
+
+
+class Alarm:
+    """Calls somebody at a time to come; the soonest that was set counts.
+
+    It is looked after by the thread that looks after the pools.
+
+    Args:
+        ring: What is called, from that thread; it should not block.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Begin anew: in a forked child nobody rings what the parent has set."""
+        self._turn = Turn()
+        self._due = inf
+
+    def set(self, seconds: float) -> None:
+        """Ring in so many seconds, or before."""
+        due = monotonic() + seconds
+        with self._turn:
+            sooner = due < self._due
+            if sooner:
+                self._due = due
+        if sooner:
+            KEEPER.call(self)
+
+    def cancel(self) -> None:
+        """Do not ring."""
+        with self._turn:
+            was_set, self._due = self._due < inf, inf
+        if was_set:
+            KEEPER.call(self)
+
+    def visit(self) -> float | None:
+        """Called by the keeper; see ``Kept``."""
+        with self._turn:
+            due = monotonic() >= self._due
+            if due:
+                self._due = inf
+        if due:
+            self._ring()
+        with self._turn:
+            return None if self._due == inf else max(0.0, self._due - monotonic())
 
 
 class Decorator(Protocol):
@@ -78,7 +148,7 @@ class Mutex:
     """Held by one thread at a time."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     @contextmanager
     def held(self, deadline: float) -> Iterator[None]:
@@ -93,10 +163,6 @@ class Mutex:
             yield
         finally:
             self._lock.release()
-
-
-Turn = Lock
-"""Kept while something is looked at and replaced in one go."""
 
 
 def together(calls: Sequence[object]) -> None:
@@ -131,3 +197,14 @@ def cached_by(
         return cached
 
     return decorate
+
+
+_INHERITED: weakref.WeakSet[Renewed] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for each in list(_INHERITED):
+        each.renew()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,608 @@
+"""A client of several servers of which some fail: who serves their keys, and what comes back."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from time import monotonic
+
+import pytest
+
+from cenote import Key, protocol
+from cenote.client.outcome import OUTAGES
+from cenote.cluster.router import HASHING_NAMES, placer_for
+from cenote.cluster.server import Server
+from cenote.errors import (
+    ConfigurationError,
+    NodeDown,
+    NoNodesAvailable,
+    OutOfMemory,
+    PartialFailure,
+)
+from cenote.testing.faults import Delay
+from cenote.testing.memcached import MemcachedServer
+from cenote.testing.proxy import FaultProxy
+from tests.client.together_aio import Gate, together
+
+PATIENT = 10.0
+TIMEOUT = 1.0
+"""Seconds that a client waits for a server that is frozen."""
+LATE = 5.0
+"""How long after its deadline a call may end on a busy machine, in seconds."""
+
+KEYS = [f"key:{number}" for number in range(40)]
+OLD = {key: f"old value of {key}" for key in KEYS}
+NEW = {key: f"new value of {key}" for key in KEYS}
+
+
+class Log:
+    """What a client has told of its servers."""
+
+    def __init__(self) -> None:
+        self.events = []
+        self.down = Gate()
+        self.up = Gate()
+
+    def on_node_down(self, name, reason):
+        assert reason
+        self.events.append(("down", name))
+        self.down.set()
+
+    def on_node_up(self, name):
+        self.events.append(("up", name))
+        self.up.set()
+
+
+class World:
+    """Three memcacheds of which the first gets into trouble, of one kind or another.
+
+    ``"killed"``: it has lost everything when it is back. ``"frozen"``: it has not, but nobody is
+    told that it is down. ``"cut"``: it can not be reached, and knows of nothing.
+    """
+
+    def __init__(self, stack, how):
+        self.how = how
+        self.three = [stack.enter_context(MemcachedServer()) for _ in range(3)]
+        urls = [server.url for server in self.three]
+        if how == "cut":
+            self.proxy = stack.enter_context(FaultProxy(self.three[0].endpoint))
+            host, port = self.proxy.address
+            urls[0] = f"{host}:{port}"
+        self.servers = [Server.at(url, name=f"server-{n}") for n, url in enumerate(urls)]
+        self.timeout = TIMEOUT if how == "frozen" else PATIENT
+
+    def strike(self):
+        if self.how == "killed":
+            self.three[0].kill()
+        elif self.how == "frozen":
+            self.three[0].pause()
+        else:
+            self.proxy.refuse()
+            self.proxy.hang_up()
+
+    def mend(self):
+        if self.how == "killed":
+            self.three[0].start()
+        elif self.how == "frozen":
+            self.three[0].resume()
+        else:
+            self.proxy.start()
+
+
+@pytest.fixture
+def how():
+    """What happens to the first server, where a test does not say."""
+    return "cut"
+
+
+@pytest.fixture
+def world(how):
+    with ExitStack() as stack:
+        yield World(stack, how)
+
+
+@pytest.fixture
+def servers(world):
+    return world.servers
+
+
+@pytest.fixture
+def spare():
+    with MemcachedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+@pytest.fixture
+def connect_aio(world, make_aio, log):
+    """Make a client of the three servers that tells the log of them."""
+
+    def connect(**options):
+        return make_aio(
+            world.servers,
+            **{
+                "timeout": world.timeout,
+                "on_node_down": log.on_node_down,
+                "on_node_up": log.on_node_up,
+                **options,
+            },
+        )
+
+    return connect
+
+
+def owned_by(servers, number, keys=KEYS):
+    placer = placer_for("rendezvous", servers)
+    return [key for key in keys if placer.place(key.encode()) == number]
+
+
+async def noticed(client, log):
+    """Use the client until it has noticed that a server is down."""
+    while not log.down.is_set():
+        await together(*[lambda key=key: get_quietly(client, key) for key in KEYS])
+
+
+async def get_quietly(client, key):
+    with suppress(OUTAGES):
+        await client.get(key)
+
+
+async def kept_by(make, server, keys=KEYS):
+    """Return what a server itself has of the keys."""
+    return await make(server, timeout=PATIENT).get_many(keys)
+
+
+# The policies.
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen", "cut"])
+async def test_a_server_that_is_down_fails_its_own_keys_at_once(connect_aio, world, servers, log):
+    client = connect_aio()
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    assert log.events == [("down", "server-0")]
+    mine, others = owned_by(servers, 0), owned_by(servers, 1) + owned_by(servers, 2)
+    for key in mine[:5]:
+        with pytest.raises(NodeDown, match=r"server-0 is down: .* in a row"):
+            await client.get(key)
+        with pytest.raises(NodeDown):
+            await client.get(Key("any", route=key))
+    with pytest.raises(PartialFailure) as caught:
+        await client.get_many(KEYS)
+    assert set(caught.value.failures) == set(mine)
+    assert caught.value.answered == {key: OLD[key] for key in others}
+    assert sorted(await client.set_many(OLD)) == sorted(mine)
+    health = client.nodes()
+    assert [health[server.name].state for server in servers] == ["down", "up", "up"]
+    assert health["server-0"].ejected
+    assert health["server-0"].reason is not None
+    assert client.client_stats().ejections == 1
+    world.mend()
+    await log.up.wait()
+    assert log.events == [("down", "server-0"), ("up", "server-0")]
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+    assert not client.nodes()["server-0"].ejected
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen", "cut"])
+async def test_the_other_servers_step_in_and_keep_what_is_theirs(
+    connect_aio, make_aio, world, servers, log
+):
+    client = connect_aio(failover="rehash")
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+    assert [await client.get(key) for key in KEYS] == list(NEW.values())
+    kept = [set(await kept_by(make_aio, server)) for server in servers[1:]]
+    remaining = placer_for("rendezvous", servers[1:])
+    for number, keys in enumerate(kept):
+        assert set(owned_by(servers, number + 1)) <= keys
+        moved = keys - set(owned_by(servers, number + 1))
+        assert moved == {
+            key for key in owned_by(servers, 0) if remaining.place(key.encode()) == number
+        }
+    assert client.client_stats().diverted > 0
+    world.mend()
+    await log.up.wait()
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+    assert set(await kept_by(make_aio, servers[0])) == set(owned_by(servers, 0))
+
+
+async def test_every_command_goes_to_whoever_steps_in(connect_aio, world, servers, log):
+    client = connect_aio(failover="rehash")
+    world.strike()
+    await noticed(client, log)
+    for key in [*owned_by(servers, 0)[:3], Key("routed", route=owned_by(servers, 0)[0])]:
+        assert await client.set(key, 1) is True
+        assert await client.incr(key, 2) == 3
+        assert await client.decr(key) == 2
+        assert await client.touch(key, 60) is True
+        assert await client.gat(key, 60) == 2
+        item = await client.gets(key)
+        assert await client.cas(key, "text", item.cas) is True
+        assert await client.append(key, "!") is True
+        assert await client.add(key, 1) is False
+        assert await client.replace(key, "other", noreply=True) is True
+        assert await client.get(key) == "other"
+        assert await client.delete(key) is True
+        assert await client.get_or_compute(key, lambda: "computed", 60) == "computed"
+        assert await client.delete_many([key]) == 1
+        assert await client.incr(key, initial=5) == 5
+
+
+@pytest.mark.parametrize("how", ["killed"])
+@pytest.mark.parametrize("hashing", HASHING_NAMES)
+async def test_every_scheme_finds_somebody_who_steps_in(
+    connect_aio, make_aio, world, servers, log, hashing
+):
+    """The same scheme over the servers that remain; keys of those stay where they are."""
+    client = connect_aio(failover="rehash", hashing=hashing)
+    assert await client.set_many(OLD) == []
+    home = placer_for(hashing, servers)
+    world.three[1].kill()
+    await noticed(client, log)
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+    remaining = [servers[0], servers[2]]
+    substitutes = placer_for(hashing, remaining)
+    kept = {server.name: set(await kept_by(make_aio, server)) for server in remaining}
+    for key in KEYS:
+        owner = servers[home.place(key.encode())]
+        if owner is servers[1]:
+            owner = remaining[substitutes.place(key.encode())]
+        assert {name for name, keys in kept.items() if key in keys} == {owner.name}
+
+
+@pytest.mark.parametrize("protocol_", ["meta", "classic", "binary"])
+async def test_the_gutter_keeps_values_for_a_while_only(
+    connect_aio, make_aio, world, servers, log, spare, protocol_
+):
+    client = connect_aio(failover="gutter", gutter=spare.url, gutter_ttl=30, protocol=protocol_)
+    world.strike()
+    await noticed(client, log)
+    mine = owned_by(servers, 0)
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+    await client.set(mine[0], "short", ttl=5)
+    await client.set(mine[1], "long", ttl=3600)
+    assert await client.set(mine[2], "quiet", noreply=True) is True
+    assert await client.get(mine[2]) == "quiet"
+    assert set(await kept_by(make_aio, spare.url)) == set(mine)
+    gutter = make_aio(spare.url, timeout=10.0)
+    async with gutter.connection() as connection:
+        for key in mine:
+            request = protocol.meta_get(key.encode(), b"t")
+            reply = await connection.exchange(request, monotonic() + 10)
+            assert 0 <= int(reply.flags["t"]) <= (5 if key == mine[0] else 30)
+    assert spare.url in client.nodes()
+    world.mend()
+    await log.up.wait()
+    assert await client.get_many(mine) == {}
+
+
+async def test_nobody_steps_in_and_requests_miss(connect_aio, world, servers, log):
+    client = connect_aio(failover="miss")
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    before = client.client_stats().outages
+    mine = owned_by(servers, 0)
+    others = [key for key in KEYS if key not in mine]
+    assert await client.get(mine[0], "default") == "default"
+    assert await client.set(mine[0], 1) is False
+    assert await client.delete(mine[0]) is False
+    assert await client.incr(mine[0]) is None
+    assert await client.incr(mine[0], initial=1) is None
+    assert await client.get(Key("routed", route=mine[0])) is None
+    assert await client.get_or_compute(mine[0], lambda: "computed", 60) == "computed"
+    assert client.client_stats().outages > before
+    assert await client.get_many(KEYS) == {key: OLD[key] for key in others}
+    assert sorted(await client.set_many(OLD)) == sorted(mine)
+    assert await client.delete_many(KEYS) == len(others)
+    assert await client.get_many(mine) == {}
+    world.mend()
+    await log.up.wait()
+    assert await client.set(mine[0], 1) is True
+
+
+# What comes back.
+
+
+async def test_old_values_are_kept_if_nobody_minds(connect_aio, world, servers, log):
+    client = connect_aio(failover="rehash")
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    assert await client.set_many(NEW) == []
+    world.mend()
+    await log.up.wait()
+    mine = owned_by(servers, 0)
+    assert await client.get_many(mine) == {key: OLD[key] for key in mine}
+
+
+async def test_a_server_is_flushed_before_it_is_asked_again(connect_aio, world, servers, log):
+    client = connect_aio(failover="rehash", on_return="flush")
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    world.mend()
+    await log.up.wait()
+    mine = owned_by(servers, 0)
+    assert await client.get_many(KEYS) == {key: OLD[key] for key in KEYS if key not in mine}
+
+
+@pytest.mark.parametrize("protocol_", ["meta", "classic", "binary"])
+async def test_what_was_written_meanwhile_is_deleted_everywhere_before_it_could_be_read(
+    connect_aio, make_aio, world, servers, log, protocol_
+):
+    client = connect_aio(failover="rehash", on_return="delete", protocol=protocol_)
+    mine = owned_by(servers, 0)
+    route = Key("routed", route=mine[0])
+    assert await client.set_many(OLD | {route: "old"}) == []
+    world.strike()
+    await noticed(client, log)
+    written, deleted, in_batch, untouched = mine[0], mine[1], mine[2:5], mine[5:]
+    assert await client.set(written, "new") is True
+    await client.delete(deleted)
+    assert await client.set_many(dict.fromkeys(in_batch, "new")) == []
+    assert await client.set(route, "new") is True
+    world.mend()
+    await log.up.wait()
+    assert await client.get_many(mine) == {key: OLD[key] for key in untouched}
+    assert await client.get(route) is None
+    for server in servers[1:]:
+        assert not set(await kept_by(make_aio, server, [*mine, "routed"])), "left for next time"
+
+
+async def test_a_flush_that_a_server_has_missed_is_made_good(connect_aio, world, servers, log):
+    client = connect_aio(on_return="delete", on_error="miss")
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    assert await client.flush_all() is False
+    world.mend()
+    await log.up.wait()
+    assert await client.get_many(KEYS) == {}
+
+
+async def test_a_write_that_was_refused_does_not_leave_the_old_value(
+    connect_aio, world, servers, log
+):
+    client = connect_aio(failover="miss", on_return="delete")
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    mine = owned_by(servers, 0)
+    assert await client.delete(mine[0]) is False
+    world.mend()
+    await log.up.wait()
+    assert await client.get_many(mine) == {key: OLD[key] for key in mine[1:]}
+
+
+@pytest.mark.parametrize("how", ["killed"])
+async def test_a_server_comes_back_empty(connect_aio, world, servers, log):
+    client = connect_aio(failover="rehash")
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    world.mend()
+    await log.up.wait()
+    assert await client.get_many(owned_by(servers, 0)) == {}
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+
+
+async def test_a_server_that_flaps_is_told_of_every_time(connect_aio, world, log):
+    client = connect_aio(failover="rehash")
+    for _ in range(3):
+        log.down.clear()
+        log.up.clear()
+        world.strike()
+        await noticed(client, log)
+        assert await client.set_many(NEW) == []
+        assert await client.get_many(KEYS) == NEW
+        world.mend()
+        await log.up.wait()
+    assert log.events == [("down", "server-0"), ("up", "server-0")] * 3
+    assert client.nodes()["server-0"].ejections == 3
+
+
+# How many.
+
+
+@pytest.mark.parametrize("how", ["killed"])
+async def test_when_all_servers_are_down_there_is_nobody_to_ask(connect_aio, world, log):
+    client = connect_aio(failover="rehash", max_ejected=1.0)
+    assert await client.set_many(OLD) == []
+    for server in world.three:
+        server.kill()
+    while len(log.events) < 3:
+        for key in KEYS:
+            with pytest.raises(OUTAGES):
+                await client.get(key)
+    for call in (client.get, client.delete):
+        with pytest.raises(NoNodesAvailable, match="all servers are down"):
+            await call(KEYS[0])
+    for batch in (client.get_many, client.delete_many):
+        with pytest.raises(NoNodesAvailable):
+            await batch(KEYS)
+    with pytest.raises(NoNodesAvailable):
+        await client.set_many(OLD)
+    for server in world.three:
+        server.start()
+    while len(log.events) < 6:
+        log.up.clear()
+        await log.up.wait()
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+
+
+@pytest.mark.parametrize("how", ["killed"])
+async def test_no_more_than_a_share_is_ejected_and_the_others_fail_by_themselves(
+    connect_aio, world, log
+):
+    client = connect_aio(failover="rehash")
+    for server in world.three:
+        server.kill()
+    await noticed(client, log)
+    while True:
+        with pytest.raises(OUTAGES) as caught:
+            await client.get(KEYS[0])
+        if "none of the servers can be connected to" in str(caught.value):
+            break
+    assert isinstance(caught.value, NoNodesAvailable)
+    assert sum(health.ejected for health in client.nodes().values()) == 1
+    assert len(log.events) == 1
+
+
+async def test_a_share_of_nothing_ejects_nobody(connect_aio, world, servers, log):
+    client = connect_aio(max_ejected=0)
+    world.strike()
+    (key, *_) = owned_by(servers, 0)
+    while client.nodes()["server-0"].state != "down":
+        with pytest.raises(OUTAGES):
+            await client.get(key)
+    with pytest.raises(OUTAGES) as caught:
+        await client.get(key)
+    assert not isinstance(caught.value, NodeDown)
+    assert log.events == []
+
+
+# What is no reason.
+
+
+async def test_a_server_without_memory_is_not_ejected(small_server, make_aio, log):
+    """It refuses what is new; what it has it still gives."""
+    with MemcachedServer() as other:
+        servers = [
+            Server.at(s.url, name=f"server-{n}") for n, s in enumerate((small_server, other))
+        ]
+        client = make_aio(servers, timeout=10.0, on_node_down=log.on_node_down)
+        mine = owned_by(servers, 0, [f"key:{number}" for number in range(1000)])
+        refused = 0
+        for key in mine:
+            try:
+                await client.set(key, b"x" * 100_000)
+            except OutOfMemory:
+                refused += 1
+        assert refused > 10
+        assert log.events == []
+        assert client.nodes()["server-0"].state == "up"
+        assert await client.get(mine[0]) == b"x" * 100_000
+
+
+@pytest.mark.parametrize("how", ["killed"])
+async def test_a_server_that_is_merely_restarted_is_not_ejected(connect_aio, world, log):
+    client = connect_aio()
+    assert await client.set_many(OLD) == []
+    world.three[0].restart()
+    await together(*[lambda key=key: client.get(key) for key in KEYS])
+    assert log.events == []
+
+
+# Outliers.
+
+
+async def test_a_server_that_is_slow_beside_the_others_is_ejected(
+    connect_aio, world, log, monkeypatch
+):
+    monkeypatch.setattr("cenote.cluster.failover_aio._SAMPLE_EVERY", 0.001)
+    client = connect_aio()
+    assert await client.set_many(OLD) == []
+    world.proxy.replies = Delay(0.3)
+    while not log.down.is_set():
+        for key in KEYS:
+            with suppress(NodeDown):
+                await client.get(key)
+    assert log.events == [("down", "server-0")]
+    assert "with the other servers" in client.nodes()["server-0"].reason
+    world.proxy.heal()
+
+
+# Callbacks, budgets, options.
+
+
+async def test_a_callback_that_raises_is_logged_and_does_no_harm(connect_aio, world, caplog):
+    seen = []
+
+    def burn(*event):
+        seen.append(event)
+        raise RuntimeError("it burns")
+
+    client = connect_aio(failover="rehash", on_node_down=burn, on_node_up=burn)
+    world.strike()
+    while not seen:
+        await client.set_many(OLD)
+    assert await client.set_many(NEW) == []
+    world.mend()
+    while len(seen) < 2:
+        await client.set_many(NEW)
+    assert [event[0] for event in seen] == ["server-0", "server-0"]
+    assert caplog.text.count("RuntimeError: it burns") == 2
+
+
+async def test_second_tries_end_with_their_budget(connect_aio, world, servers):
+    client = connect_aio(failover="rehash", max_ejected=0, retry_budget=0)
+    world.strike()
+    key, refused = owned_by(servers, 0)[0], 0
+    while not refused:
+        try:
+            assert await client.get(key) is None
+        except OUTAGES:
+            refused = client.client_stats().retries_refused
+    stats = client.client_stats()
+    assert stats.second_tries >= 100
+    assert stats.diverted == 0
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_nobody_waits_longer_and_nobody_reads_a_wrong_value(connect_aio, world, log):
+    """Many callers while a server goes and comes back."""
+    client = connect_aio(failover="rehash", timeout=TIMEOUT)
+    ended = Gate()
+
+    async def work(mine):
+        while not ended.is_set():
+            for key in mine:
+                began = monotonic()
+                with suppress(OUTAGES):
+                    await client.set(key, f"value of {key}")
+                    assert await client.get(key) in {None, f"value of {key}"}
+                assert monotonic() - began < 2 * (TIMEOUT + LATE)
+
+    async def strike_and_mend():
+        try:
+            world.strike()
+            await log.down.wait()
+            world.mend()
+            await log.up.wait()
+        finally:
+            ended.set()
+
+    await together(strike_and_mend, *[lambda n=n: work(KEYS[n::8]) for n in range(8)])
+    assert log.events[:2] == [("down", "server-0"), ("up", "server-0")]
+
+
+async def test_options_may_stand_in_the_url(make_aio):
+    client = make_aio(
+        "memcached://a,b?failover=gutter&gutter=c,d:1&gutter_ttl=3&max_ejected=0.25"
+        "&on_return=flush&retry_budget=none"
+    )
+    assert list(client.nodes()) == ["a:11211", "b:11211", "c:11211", "d:1"]
+    for wrong in (
+        "memcached://a,b?failover=gutter",
+        "memcached://a,b?failover=elsewhere",
+        "memcached://a,b?gutter=c",
+        "memcached://a,b?failover=gutter&gutter=a",
+        "memcached://a,b?retry_budget=-1",
+    ):
+        with pytest.raises(ConfigurationError):
+            make_aio(wrong)

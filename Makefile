@@ -23,6 +23,9 @@ METADATA := pyproject.toml setup.py
 # What setup.py names, and what those include.
 COMPILED := setup.py $(shell sed -n 's|.*"\(src/.*\)".*|\1|p' setup.py) $(shell find src -name '*.px[di]')
 LAYERS := */cenote/pool/*,*/cenote/protocol/*,*/cenote/connection/*,*/cenote/node/*
+# Tests of other things: tracing would make them several times as slow, and prove nothing of the layers.
+UNTRACED := $(wildcard tests/test_*.py) $(addprefix tests/,bench cli cluster testing typing)
+TRACED := $(filter-out $(UNTRACED) %/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 PYTEST := -m pytest --numprocesses=2
 
 say = @echo '==> $(1)'
@@ -36,11 +39,13 @@ demo: $(DONE)/cli $(DONE)/compiled
 test: $(DONE)/test $(DONE)/servers $(DONE)/compiled
 	$(call say,the suite on the pure build with branch coverage)
 	@$(BIN)/coverage erase
-	@CENOTE_IMPL=native $(BIN)/coverage run $(PYTEST) -m 'not stress and not tracer'
+	@CENOTE_IMPL=native $(BIN)/coverage run $(PYTEST) $(TRACED) -m 'not stress and not tracer'
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=95 --include='$(LAYERS)'
 	$(call say,free-running threads and tests that trace by themselves on the pure build: untraced)
-	@CENOTE_IMPL=native $(BIN)/python $(PYTEST) -m 'stress or tracer'
+	@CENOTE_IMPL=native $(BIN)/python $(PYTEST) $(TRACED) -m 'stress or tracer'
+	$(call say,tests of what no coverage is asked of on the pure build)
+	@CENOTE_IMPL=native $(BIN)/python $(PYTEST) $(UNTRACED)
 	$(call say,the suite on the compiled build)
 	@CENOTE_IMPL=speedups $(BIN)/python $(PYTEST)
 

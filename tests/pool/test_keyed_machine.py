@@ -33,6 +33,9 @@ from cenote.pool.waiters import CANCELLED, FAILED, GRANTED, NEW, QUEUED, Ticket
 from tests.pool.doubles import Resource, Trouble
 from tests.pool.invariants import Ledger, assert_closed_once, assert_leased, assert_sound, queued
 from tests.pool.virtual_time import ManualClock
+from tests.thorough import some
+
+pytestmark = pytest.mark.proof
 
 OPTIONS = st.builds(
     PoolOptions,
@@ -450,5 +453,5 @@ class KeyedMachine(RuleBasedStateMachine):
             self.end(self.leases[0])
 
 
-KeyedMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40)
+KeyedMachine.TestCase.settings = settings(max_examples=some(80), stateful_step_count=40)
 TestKeyedCoresUnderAnySequenceOfCalls: Any = KeyedMachine.TestCase

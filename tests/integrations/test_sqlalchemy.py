@@ -107,6 +107,15 @@ def test_who_waits_too_long_is_told_what_sqlalchemy_would_tell() -> None:
         pool.connect().close()
 
 
+def test_a_timeout_of_zero_is_for_connections_in_use_only() -> None:
+    with pool_of(pool_size=2, max_overflow=0, timeout=0) as pool:
+        connections = [pool.connect(), pool.connect()]
+        with pytest.raises(exc.TimeoutError):
+            pool.connect()
+        for connection in connections:
+            connection.close()
+
+
 def test_who_waits_gets_what_comes_back_even_beyond_the_size() -> None:
     with pool_of(pool_size=1, max_overflow=1, timeout=30) as pool:
         held = [pool.connect(), pool.connect()]

@@ -35,6 +35,7 @@ Record: TypeAlias = _ConnectionRecord
 
 __all__ = ["AsyncCenotePool", "CenotePool"]
 
+_OPENING = 1.0  # seconds that a place may take which there is room for, whatever the timeout
 _TOO_LATE = "3o7r"  # under this code SQLAlchemy's documentation explains the error
 
 
@@ -107,13 +108,19 @@ class CenotePool(sqlalchemy.pool.Pool):
             observer=self._observer,
         )
         self._records: Pool[Record] | AsyncPool[Record] = records
-        self._acquire: Callable[[], Record] = records.acquire
+        self._acquire: Callable[[float | None], Record] = records.acquire
 
     def _do_get(self) -> ConnectionPoolEntry:
         try:
-            return self._acquire()
+            return self._acquire(self._patience())
         except (PoolTimeout, PoolSaturated) as error:
             raise exc.TimeoutError(str(error), code=_TOO_LATE) from error
+
+    def _patience(self) -> float | None:
+        """The seconds to wait: the timeout is for connections in use, not for room there is."""
+        timeout = self._options.timeout
+        has_room = self._count.value < self._options.max_size
+        return max(timeout, _OPENING) if has_room and timeout is not None else timeout
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         assert isinstance(record, Record)
@@ -214,7 +221,7 @@ class AsyncCenotePool(CenotePool):
             observer=self._observer,
         )
         self._records = records
-        self._acquire = lambda: await_only(records.acquire())
+        self._acquire = lambda timeout: await_only(records.acquire(timeout))
 
 
 class _Count:

@@ -64,12 +64,13 @@ class AsyncDiscovering:
                 return
             if self._stopped:
                 raise PoolClosed("the client has been closed")
-            if not self._watch.servers:
+            soon = bool(self._watch.servers)  # as they are in a forked child: they may be old
+            if not soon:
                 await self._look(max(0.001, min(self._source.timeout, deadline - monotonic())))
             if not self._watch.servers:
                 raise NoNodesAvailable(f"no servers were found: {self.status().last_error}")
             self.begun = True
-            self._chore.start(self._watch.pause())
+            self._chore.start(0.0 if soon else self._watch.pause())
 
     def status(self) -> DiscoveryStatus:
         """Tell what has come of the looks."""

@@ -175,6 +175,8 @@ GOALS: tuple[Goal, ...] = (
     Goal("get_many(100), 4 servers", "four servers", "get_multi 100", 2, "python-memcached"),
     Goal("get, 4 servers beside 1", "four servers", "get", 0.95, _ONE),
     Goal("asyncio, 4 servers beside 1", "four servers, tasks", "256 tasks, get", 1.0, _ONE),
+    Goal("get, watched", "watched", "get", 0.97, "cenote", ours="cenote, watched"),
+    Goal("get, with histograms", "watched", "get", 0.9, "cenote", ours="cenote, histograms"),
     Goal(
         "memory of an idle connection",
         "memory",

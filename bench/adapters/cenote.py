@@ -12,8 +12,9 @@ from contextlib import ExitStack
 
 import cenote
 from bench.adapters.verbs import AsyncVerbs, Checkout, Place, Verbs
-from cenote import connectors
+from cenote import connectors, telemetry
 from cenote.cluster.router import placer_for
+from cenote.telemetry import operations
 
 DEFAULTS = {"max_size": 4}
 UPKEEP = DEFAULTS | {
@@ -28,6 +29,23 @@ EVERY_OPTION = UPKEEP | {"leak_after": 30.0, "histograms": True}
 
 def client(place: Place) -> Verbs:
     mc = cenote.Client(f"{place.host}:{place.port}", max_size=place.connections, timeout=5.0)
+    return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+
+def watched(place: Place) -> Verbs:
+    """With its endpoint open: figures, alerts and events are read once a second."""
+    mc = cenote.Client(f"{place.host}:{place.port}", max_size=place.connections, timeout=5.0)
+    telemetry.serve("127.0.0.1:0", mc)
+    return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+
+def with_histograms(place: Place) -> Verbs:
+    """And histograms of every lease and of every operation."""
+    mc = cenote.Client(
+        f"{place.host}:{place.port}", max_size=place.connections, timeout=5.0, histograms=True
+    )
+    operations.measure(mc)
+    telemetry.serve("127.0.0.1:0", mc)
     return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
 
 
@@ -219,6 +237,11 @@ CONTENDERS = {
     "four servers, tasks": {
         "cenote": async_client_of_four,
         "cenote, one of them": async_client,
+    },
+    "watched": {
+        "cenote": client,
+        "cenote, watched": watched,
+        "cenote, histograms": with_histograms,
     },
     "memory": {"cenote": idle},
 }

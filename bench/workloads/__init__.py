@@ -178,6 +178,16 @@ GROUPS = (
         connections=8,
     ),
     Group(
+        name="watched",
+        title="A client that is watched, one thread, server on the same core, gets per second",
+        workload="single",
+        columns=("get",),
+        slice_seconds=0.12,
+        rounds=25,
+        server="pinned",
+        pinned=True,
+    ),
+    Group(
         name="memory",
         title="Client-side memory of idle connections, bytes each",
         workload="memory",

@@ -200,6 +200,14 @@ def test_a_listener_that_raises_keeps_nothing_from_the_next(
     assert "a pool's observer raised" in caplog.text
 
 
+def test_a_pool_made_anew_with_its_audience_is_not_watched_at_each_lease() -> None:
+    """As in a forked child, whose pools keep their observers."""
+    with Pool(Thing, observer=Audience(Heard()).joined_by(HeardAll())) as pool:
+        assert not pool.stack.watched
+    with Pool(Thing, observer=Audience(HeardAll()).joined_by(Heard())) as pool:
+        assert pool.stack.watched
+
+
 def test_an_audience_passes_every_event_on() -> None:
     """An event that is added to ``Observer`` must reach who listens."""
     events = {name for name in vars(Observer) if not name.startswith("_")}

@@ -96,6 +96,18 @@ def test_every_figure_is_on_the_dashboard_or_known_not_to_be() -> None:
     }
 
 
+def test_the_documents_tell_every_figure_and_every_rule() -> None:
+    text = (ROOT / "docs/telemetry.md").read_text("utf-8")
+    for figure in FIGURES:
+        labels = f"pool, {figure.label}" if figure.label else "pool"
+        assert f"| `{figure.series}` | {labels} | {figure.about} |" in text
+    for timing in TIMINGS:
+        assert f"| `{timing.name}` | pool | {timing.about} A histogram. |" in text
+    for rule in RULES:
+        durations = f"{rule.hold:g} s | {rule.keep:g} s | {rule.severity} |"
+        assert re.search(rf"`{rule.name}` \| {re.escape(rule.signal.about)} .*{durations}", text)
+
+
 @needs_promtool
 def test_promtool_accepts_the_rule_file(tmp_path: Path) -> None:
     path = tmp_path / "cenote.rules.yml"

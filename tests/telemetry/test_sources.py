@@ -46,7 +46,8 @@ def test_the_pool_beneath_a_thread_mapped_pool_is_read() -> None:
 
 
 def test_a_keyed_pool_is_read_as_the_pools_of_its_keys() -> None:
-    with KeyedPool(lambda _key: Thing, name="hosts", max_total=4, max_per_key=2) as hosts:
+    hosts: KeyedPool[str, Thing] = KeyedPool(lambda _key: Thing, name="hosts", max_total=4)
+    with hosts:
         sources = Sources(hosts)
         assert sources.read() == []
         with hosts.connection("a"), hosts.connection("b"):

@@ -9,17 +9,18 @@ value; exporters read the counts when they collect.
 from __future__ import annotations
 
 import weakref
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import wraps
-from threading import RLock
 from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from cenote.client.aio import AsyncClient
+from cenote.client.keys import AnyKey
 from cenote.client.sync import Client
 from cenote.errors import ConfigurationError
-from cenote.pool.stats import Distribution, Histogram
+from cenote.pool.stats import BOUNDS, Distribution
 
 __all__ = [
     "OPERATIONS",
@@ -34,8 +35,7 @@ __all__ = [
 
 AnyClient: TypeAlias = Client | AsyncClient
 
-Record: TypeAlias = Callable[[float, str], None]
-"""Counts an operation: seconds, and the class of its error, or nothing."""
+Tally: TypeAlias = tuple[list[int], list[float]]
 
 OPERATIONS = (
     "get", "gets", "get_many", "set", "set_many", "add", "replace", "append", "prepend", "cas",
@@ -56,31 +56,30 @@ class Around(Protocol):
 class Durations:
     """Histograms of a client's operations, by operation and by the class of the error, if any.
 
-    The lock may be taken again by the thread that has it: a signal's handler may use the client.
+    Counted without a lock: nothing interrupts ``+= 1`` under the GIL, and a count that is lost in a
+    build without one is not worth a lock in every operation.
     """
 
     def __init__(self) -> None:
-        self._lock = RLock()
-        self._histograms: dict[tuple[str, str], Histogram] = {}
+        self._tallies: dict[tuple[str, str], Tally] = {}
 
-    def recorder(self, operation: str) -> Record:
-        """Return what counts the operation: seconds, and the class of the error or nothing."""
-        lock, good = self._lock, self._histograms.setdefault((operation, ""), Histogram())
+    def tally(self, operation: str, error: str = "") -> Tally:
+        """Return what counts an operation: a number for each bucket, and the sum of the seconds."""
+        return self._tallies.setdefault((operation, error), ([0] * (len(BOUNDS) + 1), [0.0]))
 
-        def record(seconds: float, error: str) -> None:
-            with lock:
-                if error:
-                    self._histograms.setdefault((operation, error), Histogram()).record(seconds)
-                else:
-                    good.record(seconds)
-
-        return record
+    def failed(self, operation: str, error: BaseException, seconds: float) -> None:
+        """Count an operation that ended with an error."""
+        counts, total = self.tally(operation, name_of(error))
+        counts[bisect_left(BOUNDS, seconds)] += 1
+        total[0] += seconds
 
     def told(self) -> dict[tuple[str, str], Distribution]:
         """Return what was counted, by (operation, error)."""
-        with self._lock:
-            told = {key: each.snapshot() for key, each in self._histograms.items()}
-        return {key: each for key, each in told.items() if each.count}
+        return {
+            key: Distribution(tuple(counts), total[0])
+            for key, (counts, total) in list(self._tallies.items())
+            if any(counts)
+        }
 
 
 class _Wrapped:
@@ -151,35 +150,64 @@ def _wrap(client: AnyClient, wrapped: _Wrapped) -> None:
         if wrapped.around is not None:
             command = within(command, name, wrapped.around)
         if wrapped.durations is not None:
-            command = timed(command, wrapped.durations.recorder(name))
+            quick = name == "get" and isinstance(client, Client)
+            command = (_timed_get if quick else timed)(command, name, wrapped.durations)
         vars(client)[name] = command
 
 
-def _timed(command: Callable[..., Any], record: Record) -> Callable[..., Any]:
+def _timed(command: Callable[..., Any], name: str, durations: Durations) -> Callable[..., Any]:
+    counts, total = durations.tally(name)
+
     @wraps(command)
     def timed(*args: object, **options: object) -> object:
         began = monotonic()
         try:
-            answer = command(*args, **options)
+            answer = command(*args, **options) if options else command(*args)
         except BaseException as error:
-            record(monotonic() - began, name_of(error))
+            durations.failed(name, error, monotonic() - began)
             raise
-        record(monotonic() - began, "")
+        seconds = monotonic() - began
+        counts[bisect_left(BOUNDS, seconds)] += 1
+        total[0] += seconds
         return answer
 
     return timed
 
 
-def _timed_aio(command: Callable[..., Any], record: Record) -> Callable[..., Any]:
+def _timed_get(command: Callable[..., Any], name: str, durations: Durations) -> Callable[..., Any]:
+    """As ``_timed``, with the arguments of ``get`` spelt out: gathering them would cost as much."""
+    counts, total = durations.tally(name)
+
+    @wraps(command)
+    def timed(key: AnyKey, default: object = None) -> object:
+        began = monotonic()
+        try:
+            answer = command(key, default)
+        except BaseException as error:
+            durations.failed(name, error, monotonic() - began)
+            raise
+        seconds = monotonic() - began
+        counts[bisect_left(BOUNDS, seconds)] += 1
+        total[0] += seconds
+        return answer
+
+    return timed
+
+
+def _timed_aio(command: Callable[..., Any], name: str, durations: Durations) -> Callable[..., Any]:
+    counts, total = durations.tally(name)
+
     @wraps(command)
     async def timed(*args: object, **options: object) -> object:
         began = monotonic()
         try:
             answer = await command(*args, **options)
         except BaseException as error:
-            record(monotonic() - began, name_of(error))
+            durations.failed(name, error, monotonic() - began)
             raise
-        record(monotonic() - began, "")
+        seconds = monotonic() - began
+        counts[bisect_left(BOUNDS, seconds)] += 1
+        total[0] += seconds
         return answer
 
     return timed

@@ -17,6 +17,7 @@ from hypothesis import settings
 import cenote
 from cenote import _server_process, local
 from tests.cancellation import LoopFactory, Scenario, prove
+from tests.certificates import Certificates
 from tests.thorough import some
 
 # The same examples every time, on slow machines too; `--hypothesis-profile=explore` looks further.
@@ -64,6 +65,12 @@ def _join(started: Iterable[threading.Thread | BaseProcess]) -> None:
     deadline = time.monotonic() + _PATIENCE
     for one in started:
         one.join(max(0.0, deadline - time.monotonic()))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates, good and bad."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 Proof = Callable[[Scenario], None]

@@ -16,7 +16,7 @@ from cenote.cluster.dns import DNS
 from cenote.cluster.elasticache import ElastiCache
 from cenote.cluster.router import Router
 from cenote.cluster.server import Server
-from cenote.connection import Credentials, TCPAddress, UnixAddress
+from cenote.connection import TLS, Credentials, TCPAddress, UnixAddress
 from cenote.errors import (
     AuthenticationFailed,
     BadConnector,
@@ -43,6 +43,7 @@ from cenote.errors import (
     PoolTimeout,
     ProtocolError,
     ServerError,
+    TLSError,
     UnknownCommand,
     UnknownFlagsWarning,
     UnreadableValue,
@@ -70,6 +71,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DNS",
+    "TLS",
     "AsyncClient",
     "AsyncConnector",
     "AsyncDiscovery",
@@ -123,6 +125,7 @@ __all__ = [
     "Server",
     "ServerError",
     "TCPAddress",
+    "TLSError",
     "ThreadMappedPool",
     "UnixAddress",
     "UnknownCommand",

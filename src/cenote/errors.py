@@ -97,6 +97,10 @@ class AuthenticationFailed(ConnectRejected, PermissionError):
     """The server refused the credentials, or asks for some and there are none."""
 
 
+class TLSError(ConnectRejected):
+    """No TLS with this server as things are: a certificate, a file, or what it speaks is wrong."""
+
+
 class LeaseError(PoolError, RuntimeError):
     """A connection was returned twice, to the wrong pool, or from a forked child."""
 

@@ -43,7 +43,7 @@ async def test_credentials_let_a_client_in(guarded, make_aio):
 
 @pytest.mark.parametrize("options", [{"username": "ann", "password": "wr0ng"}, {}], ids=str)
 async def test_without_the_right_password_there_is_a_typed_error(guarded, make_aio, options):
-    client = make_aio(guarded.url, **options)
+    client = make_aio(guarded.url, timeout=30, connect_timeout=20, **options)
     with pytest.raises(AuthenticationFailed, match="password"):
         await client.get("a")
 

@@ -44,7 +44,7 @@ def test_credentials_let_a_client_in(guarded, make_sync):
 
 @pytest.mark.parametrize("options", [{"username": "ann", "password": "wr0ng"}, {}], ids=str)
 def test_without_the_right_password_there_is_a_typed_error(guarded, make_sync, options):
-    client = make_sync(guarded.url, **options)
+    client = make_sync(guarded.url, timeout=30, connect_timeout=20, **options)
     with pytest.raises(AuthenticationFailed, match="password"):
         client.get("a")
 

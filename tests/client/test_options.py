@@ -141,7 +141,7 @@ def test_a_constructor_refuses_what_a_url_would(kind, wrong):
         kind("127.0.0.1:1", **wrong)
 
 
-SECRETS = ("username", "password", "credentials")  # no options of a URL: they stand before its host
+SECRETS = ("username", "password", "credentials", "tls")  # no options of a URL: it has other ways
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])

@@ -73,10 +73,13 @@ def test_options_are_returned_as_text():
 @pytest.mark.parametrize(
     ("servers", "says"),
     [
-        ("memcache://a", "did you mean 'memcached'.*memcached://, unix://, local://"),
+        (
+            "memcache://a",
+            "did you mean 'memcached'.*memcached://, memcacheds://, unix://, local://",
+        ),
         ("redis://a", "scheme 'redis' is not known: memcached://"),
         ("http://a", "is not known"),
-        ("memcacheds://a", "TLS is not supported in this version"),
+        (["memcached://a", "memcacheds://b"], "are mixed"),
         ("memcached://user@a", "without a password"),
         ("memcached://user:@a", "password is empty"),
         ("memcached://:secret@a", "user name is empty"),
@@ -175,6 +178,19 @@ def test_a_user_and_password_stand_before_the_hosts(url, user, password, name):
     location = read_servers(url)
     assert location.credentials == Credentials(user, password)
     assert location.servers[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("servers", "tls"),
+    [
+        ("memcacheds://a,b:1?timeout=2", True),
+        (["memcacheds://u:p@a", "b", Server.at("c")], True),
+        ("memcached://a", False),
+        (["a", "unix:///b.sock"], None),
+    ],
+)
+def test_the_scheme_says_whether_connections_are_secure(servers, tls):
+    assert read_servers(servers).tls is tls
 
 
 def test_several_urls_may_name_the_same_user():

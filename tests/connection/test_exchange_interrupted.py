@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cenote.connection import _exchange_native
+from cenote.connection import _exchange_native, _exchange_turn
 from cenote.errors import CenoteError, ConnectionLost, LeaseError, OperationTimeout
 from cenote.protocol import Reply, get, meta_set, quiet
 from tests.connection.conftest import ChannelType
@@ -230,7 +230,7 @@ class Bytecodes:
         self.left = at
 
     def __call__(self, frame: FrameType, event: str, _: object) -> Bytecodes | None:
-        if frame.f_code.co_filename != _exchange_native.__file__:
+        if frame.f_code.co_filename not in {_exchange_native.__file__, _exchange_turn.__file__}:
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False

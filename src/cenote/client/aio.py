@@ -32,7 +32,7 @@ from cenote.client.values import Serde
 from cenote.cluster.failover import Failover, FailoverOptions, OnNodeDown, OnNodeUp, OnReturn
 from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.router import Hashing
-from cenote.connection import AnyCredentials, ProtocolChoice
+from cenote.connection import AnyCredentials, AnyTLS, ProtocolChoice
 from cenote.node.aio import AsyncNode
 from cenote.node.sharing import DEFAULTS as SHARED
 from cenote.node.sharing import Sharing
@@ -113,6 +113,8 @@ class AsyncClient(
         password: The user's password.
         credentials: A `Credentials` in place of both; or a callable that returns one, asked at
             every connect, for secrets that rotate (a plain function is called in a thread).
+        tls: True, a `TLS` (which names files), or an ``ssl.SSLContext``: secure connections. True
+            is what ``memcacheds://`` means.
         min_size: Connections kept open once in use.
         max_size: Connections open at most.
         max_waiting: Callers that may wait for a connection at a time; None for no limit.
@@ -173,6 +175,7 @@ class AsyncClient(
         username: str | None = None,
         password: str | None = None,
         credentials: AnyCredentials | None = None,
+        tls: AnyTLS | bool | None = DEFAULTS.tls,
         min_size: int = _POOL.min_size,
         max_size: int = _POOL.max_size,
         max_waiting: int | None = _POOL.max_waiting,
@@ -221,6 +224,7 @@ class AsyncClient(
                 on_node_up=on_node_up,
             ),
             credentials=chosen(username, password, credentials),
+            tls=tls,
             pool=PoolOptions(
                 connect_timeout=connect_timeout,
                 min_size=min_size,

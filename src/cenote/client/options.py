@@ -22,7 +22,7 @@ from cenote.cluster.failover import NO_FAILOVER, FailoverOptions
 from cenote.cluster.finding import AnyDiscovery, check_discovery
 from cenote.cluster.router import Hashing, check_hashing
 from cenote.cluster.server import Server, parse_address
-from cenote.connection import Access, AnyCredentials, ProtocolChoice
+from cenote.connection import Access, AnyCredentials, AnyTLS, ProtocolChoice, securing
 from cenote.errors import ConfigurationError
 from cenote.node.sharing import Sharing
 from cenote.pool import Observer, PoolOptions
@@ -71,6 +71,7 @@ class ClientOptions:
             as a share of all requests, beside ten a second; None for no limit.
         credentials: The user and password to log in with, or what is asked for them at every
             connect; None: do not log in.
+        tls: Whether, and how, connections are secured by TLS.
         failing: What to do when a server fails.
         pool: The options of each server's pool.
     """
@@ -90,6 +91,7 @@ class ClientOptions:
     on_error: OnError = "raise"
     retry_budget: float | None = 0.1
     credentials: AnyCredentials | None = None
+    tls: AnyTLS | bool | None = None
     failing: FailoverOptions = NO_FAILOVER
     pool: PoolOptions = PRESET
 
@@ -103,6 +105,7 @@ class ClientOptions:
         _check_choice("on_error", self.on_error, OnError)
         _check_budget(self.retry_budget)
         check_credentials(self.credentials, self.protocol)
+        securing(self.tls)
         KeyEncoder(self.key_prefix)
         _check_bool("hash_prefix", self.hash_prefix)
         self.serialisation()
@@ -111,7 +114,8 @@ class ClientOptions:
     @property
     def access(self) -> Access:
         """What it takes to be let in by the servers."""
-        return Access(protocol=self.protocol, credentials=self.credentials)
+        tls = securing(self.tls)
+        return Access(protocol=self.protocol, credentials=self.credentials, tls=tls)
 
     def serialisation(self) -> Serialisation:
         """Return what turns values into bytes and back."""
@@ -139,12 +143,18 @@ def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> Client
 
 
 def with_url_access(options: ClientOptions, location: Location) -> ClientOptions:
-    """Return ``options`` with the user and password of a URL, if it has some, in their place.
+    """Return ``options`` with what a URL says of access to its servers in their place.
 
     Raises:
-        ConfigurationError: They can not be said in the protocol.
+        ConfigurationError: The credentials can not be said in the protocol, or TLS is asked for and
+            forbidden.
     """
-    return replace(options, credentials=location.credentials or options.credentials)
+    tls = options.tls
+    if location.tls and tls is None:
+        tls = True
+    elif location.tls and tls is False:
+        raise ConfigurationError("memcacheds:// asks for TLS and tls=False forbids it")
+    return replace(options, credentials=location.credentials or options.credentials, tls=tls)
 
 
 def with_url_sharing(sharing: Sharing, texts: Mapping[str, str]) -> tuple[Sharing, dict[str, str]]:
@@ -183,7 +193,9 @@ def _types(options: type, *left_out: str) -> dict[str, Any]:
 _OF_LEASES = ("burst", "burst_after", "nested", "autosize", "target_wait")
 _POOL_TYPES = _types(PoolOptions, "timeout", *_OF_LEASES)
 _FAILOVER_TYPES = _types(FailoverOptions, "on_node_down", "on_node_up")
-_TYPES = _types(ClientOptions, "pool", "credentials", "failing") | _POOL_TYPES | _FAILOVER_TYPES
+_TYPES = (
+    _types(ClientOptions, "pool", "credentials", "tls", "failing") | _POOL_TYPES | _FAILOVER_TYPES
+)
 OPTION_NAMES = tuple(_TYPES)
 SHARING_NAMES = tuple(_types(Sharing))
 

@@ -31,7 +31,7 @@ from cenote.client.values import Serde
 from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.failover import Failover, FailoverOptions, OnNodeDown, OnNodeUp, OnReturn
 from cenote.cluster.router import Hashing
-from cenote.connection import Credentials, ProtocolChoice
+from cenote.connection import AnyTLS, Credentials, ProtocolChoice
 from cenote.pool import Observer, PoolOptions
 from cenote.pool.options import Fairness, OnDown, Order
 
@@ -109,6 +109,8 @@ class Client(
         password: The user's password.
         credentials: A `Credentials` in place of both; or a callable that returns one, asked at
             every connect, for secrets that rotate.
+        tls: True, a `TLS` (which names files), or an ``ssl.SSLContext``: secure connections. True
+            is what ``memcacheds://`` means.
         min_size: Connections kept open once in use.
         max_size: Connections open at most.
         max_waiting: Callers that may wait for a connection at a time; None for no limit.
@@ -164,6 +166,7 @@ class Client(
         username: str | None = None,
         password: str | None = None,
         credentials: Credentials | Callable[[], Credentials] | None = None,
+        tls: AnyTLS | bool | None = DEFAULTS.tls,
         min_size: int = _POOL.min_size,
         max_size: int = _POOL.max_size,
         max_waiting: int | None = _POOL.max_waiting,
@@ -210,6 +213,7 @@ class Client(
                 on_node_up=on_node_up,
             ),
             credentials=chosen(username, password, credentials),
+            tls=tls,
             pool=PoolOptions(
                 connect_timeout=connect_timeout,
                 min_size=min_size,

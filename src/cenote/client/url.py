@@ -2,6 +2,7 @@
 
     memcached://host:port,host2?max_size=32&timeout=0.5      TCP
     memcached://user:password@host                           TCP, logging in
+    memcacheds://host                                        TCP with TLS
     unix:///run/memcached.sock?timeout=0.5                   a unix socket
     local://                                                 a private server for development
     host, host:port, [::1]:11211, /run/memcached.sock        addresses without options
@@ -34,8 +35,7 @@ OneServer: TypeAlias = "str | Server | Address"
 Servers: TypeAlias = "OneServer | Sequence[OneServer]"
 
 DEFAULT_URL = "memcached://127.0.0.1:11211"
-SCHEMES = ("memcached", "unix", "local")
-_LATER = {"memcacheds": "TLS is not supported in this version: use memcached://"}
+SCHEMES = ("memcached", "memcacheds", "unix", "local")
 
 
 _ENCODED = (
@@ -52,11 +52,13 @@ class Location(NamedTuple):
         servers: The servers.
         options: The options found in URLs, still as text.
         credentials: The user and password found in URLs.
+        tls: Whether URLs say that connections are to be secure; None: none says so or otherwise.
     """
 
     servers: tuple[Server, ...]
     options: dict[str, str]
     credentials: Credentials | None = None
+    tls: bool | None = None
 
 
 def without_password(url: str) -> str:
@@ -127,7 +129,17 @@ def _merged(locations: list[Location]) -> Location:
                     f"two URLs differ in {name}: {options[name]!r} and {text!r}; one client has one"
                 )
     servers = tuple(server for found in locations for server in found.servers)
-    return Location(servers, options, _one_user(locations))
+    return Location(servers, options, _one_user(locations), _one_scheme(locations))
+
+
+def _one_scheme(locations: list[Location]) -> bool | None:
+    kinds = {found.tls for found in locations if found.tls is not None}
+    if len(kinds) > 1:
+        raise ConfigurationError(
+            "memcached:// and memcacheds:// are mixed: one client has TLS with all its servers, or "
+            "with none"
+        )
+    return kinds.pop() if kinds else None
 
 
 def _one_user(locations: list[Location]) -> Credentials | None:
@@ -140,8 +152,6 @@ def _one_user(locations: list[Location]) -> Credentials | None:
 def _read_url(url: str) -> Location:
     scheme, _, rest = url.strip().partition("://")
     scheme = scheme.lower()
-    if scheme in _LATER:
-        raise ConfigurationError(_LATER[scheme])
     if scheme not in SCHEMES:
         raise ConfigurationError(
             f"scheme {scheme!r} is not known{did_you_mean(scheme, SCHEMES)}: "
@@ -163,7 +173,8 @@ def _read_url(url: str) -> Location:
         ) from None
     if credentials is not None and servers == (LOCAL,):
         raise ConfigurationError("local:// is private and asks for no password: leave it out")
-    return Location(servers, _options(query), credentials)
+    tls = {"memcached": False, "memcacheds": True}.get(scheme)
+    return Location(servers, _options(query), credentials, tls)
 
 
 def _user_of(place: str) -> tuple[Credentials | None, str]:
@@ -209,7 +220,12 @@ def _local_server(place: str, url: str) -> tuple[Server, ...]:
     return (LOCAL,)
 
 
-_SERVERS_AT = {"memcached": _tcp_servers, "unix": _unix_server, "local": _local_server}
+_SERVERS_AT = {
+    "memcached": _tcp_servers,
+    "memcacheds": _tcp_servers,
+    "unix": _unix_server,
+    "local": _local_server,
+}
 
 
 def _options(query: str) -> dict[str, str]:

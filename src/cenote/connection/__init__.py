@@ -11,17 +11,22 @@ from cenote.connection.access import OPEN, Access
 from cenote.connection.address import Address, TCPAddress, UnixAddress
 from cenote.connection.credentials import AnyCredentials, Credentials, is_coroutine_source
 from cenote.connection.handshake import ProtocolChoice, Traits, check_login
+from cenote.connection.tls import TLS, AnyTLS, Securing, securing
 
 __all__ = [
     "OPEN",
+    "TLS",
     "Access",
     "Address",
     "AnyCredentials",
+    "AnyTLS",
     "Credentials",
     "ProtocolChoice",
+    "Securing",
     "TCPAddress",
     "Traits",
     "UnixAddress",
     "check_login",
     "is_coroutine_source",
+    "securing",
 ]

@@ -7,6 +7,7 @@ from cenote.protocol._speedups cimport ReplyParser, Request
 
 cdef class Channel:
     cdef object sock
+    cdef readonly object tunnel
     cdef ReplyParser parser
     cdef Request asked
     cdef public object address
@@ -36,9 +37,12 @@ cdef class Channel:
     cdef list talk(self, requests, bytes payload, double deadline, Py_ssize_t leave)
     cdef int drain(self, double deadline, Py_ssize_t leave, Py_ssize_t posted, list replies) except -1
     cdef Py_ssize_t send_now(self, bytes payload) except -1
+    cdef Py_ssize_t send_sealed(self, bytes payload) except -1
     cdef int send_while_reading(self, bytes payload, double deadline, list replies) except -1
     cdef int receive(self, double deadline, list replies) except -1
     cdef bint take(self, int flags, list replies) except -1
+    cdef bint take_sealed(self, int flags, list replies) except -1
+    cdef int part(self) except -1
     cdef int keep(self, reply, const char *data, Py_ssize_t size, list replies) except -1
     cdef short wait(self, short events, double deadline) except -1
     cdef int arm(self, double rest) except -1

@@ -76,6 +76,7 @@ cdef extern from *:
 
 cdef enum:
     BUFFER = 32768
+    SEALED = 65536
 
 # As in patience.py, where the reasons are; a test holds them together.
 cdef double PRECISE = 0.025
@@ -102,8 +103,9 @@ class _DeadlinePassed(Exception):
 cdef class Channel:
     """Requests and replies over one connected stream socket; see `_exchange_native.Channel`."""
 
-    def __init__(self, sock, double timeout, address="an unnamed peer"):
+    def __init__(self, sock, double timeout, address="an unnamed peer", tunnel=None):
         sock.settimeout(None)
+        self.tunnel = tunnel
         self.sock = sock
         self.fd = sock.fileno()
         self.parser = ReplyParser()
@@ -218,6 +220,8 @@ cdef class Channel:
         """Close the connection, giving posted requests a moment to be carried out first."""
         if self.parser.waiting() and self.clean:
             self.await_fences(monotonic() + min(self.timeout, GOODBYE))
+        if self.tunnel is not None and self.clean:
+            self.part()
         self.abort()
 
     def abort(self):
@@ -301,6 +305,9 @@ cdef class Channel:
         cdef int fd = self.fd, error = 0, send_error = 0
         cdef bint receive, alone = not self.parser.waiting()
         cdef list replies
+        if self.tunnel is not None:
+            replies = self.talk((request,), request.payload, deadline, 0)
+            return replies[len(replies) - 1]
         self.begin(request.verb, deadline)
         try:
             receive = deadline - self.began >= PRECISE
@@ -376,10 +383,24 @@ cdef class Channel:
         cdef size_t size = PyBytes_GET_SIZE(payload) - self.sent
         cdef int fd = self.fd, error
         cdef ssize_t sent
+        if self.tunnel is not None:
+            return self.send_sealed(payload)
         with nogil:
             sent = send(fd, data, size, NOW)
             error = errno
         return would_block(sent, error)
+
+    cdef Py_ssize_t send_sealed(self, bytes payload) except -1:
+        """As `send_now`, over TLS: what is not sent whole is not counted yet."""
+        cdef bytes sealed = self.tunnel.seal(memoryview(payload)[self.sent:] if self.sent else payload)
+        cdef const char *data = PyBytes_AS_STRING(sealed)
+        cdef size_t size = PyBytes_GET_SIZE(sealed)
+        cdef int fd = self.fd, error
+        cdef ssize_t sent
+        with nogil:
+            sent = send(fd, data, size, NOW)
+            error = errno
+        return self.tunnel.sent(would_block(sent, error))
 
     cdef int send_while_reading(self, bytes payload, double deadline, list replies) except -1:
         cdef short ready
@@ -415,7 +436,10 @@ cdef class Channel:
         cdef Py_ssize_t size = 0
         cdef int fd = self.fd, error
         cdef ssize_t taken
-        cdef char *room = self.parser.room(&size)
+        cdef char *room
+        if self.tunnel is not None:
+            return self.take_sealed(flags, replies)
+        room = self.parser.room(&size)
         block = self.parser.block  # held while the GIL is not
         if room == NULL:
             room, size = buffer, BUFFER
@@ -430,6 +454,37 @@ cdef class Channel:
         else:
             self.keep(self.parser.received(taken), NULL, 0, replies)
         return True
+
+    cdef bint take_sealed(self, int flags, list replies) except -1:
+        """As `take`, over TLS: what arrived may say nothing to us, or be the end."""
+        cdef char buffer[SEALED]
+        cdef int fd = self.fd, error
+        cdef ssize_t taken
+        cdef bytes data
+        if self.tunnel.end is None:
+            with nogil:
+                taken = recv(fd, buffer, SEALED, flags)
+                error = errno
+            if not check_received(taken, error):
+                return False
+            data = self.tunnel.decrypt(buffer[:taken])
+            if data or self.tunnel.end is None:
+                self.taken += PyBytes_GET_SIZE(data)
+                self.keep(MORE, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), replies)
+                return True
+        raise self.tunnel.end
+
+    cdef int part(self) except -1:
+        """Say in TLS's words that nothing follows, if the peer takes that at once."""
+        self.enter()
+        try:
+            self.dirty = True
+            self.sock.send(self.tunnel.goodbye(), NOW)
+        except OSError:
+            pass  # it has gone
+        finally:
+            self.leave()
+        return 0
 
     cdef int keep(self, reply, const char *data, Py_ssize_t size, list replies) except -1:
         """Keep a reply, and all that the bytes behind it complete."""

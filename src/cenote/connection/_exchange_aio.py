@@ -18,7 +18,7 @@ import select
 import socket
 from collections.abc import Sequence
 from time import monotonic
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from cenote.connection import failures, inherited_aio
 from cenote.connection.flow_path_aio import Flow
@@ -27,6 +27,11 @@ from cenote.connection.pending_aio import WAITING
 from cenote.connection.pending_path_aio import Pending
 from cenote.errors import CenoteError, ClientError, ConnectionLost, ProtocolError, ServerError
 from cenote.protocol import Reply, Request
+
+if TYPE_CHECKING:
+    from cenote.connection.address import Address
+    from cenote.connection.securing_aio import SecureTransport
+    from cenote.connection.tunnel import Tunnel
 
 
 class AsyncChannel(Flow, asyncio.Protocol):
@@ -37,16 +42,18 @@ class AsyncChannel(Flow, asyncio.Protocol):
 
     Attributes:
         address: The peer, as error texts name it.
+        secure: The TLS between it and the event loop's transport, if any.
         timeout: Seconds, as given to ``connect``.
     """
 
-    __slots__ = ("_cause", "_pid", "_sock", "address", "timeout")
+    __slots__ = ("_cause", "_pid", "_sock", "address", "secure", "timeout")
 
-    def __init__(self, sock: socket.socket, timeout: float, address: object) -> None:
+    def __init__(self, sock: socket.socket, timeout: float, address: Address) -> None:
         super().__init__(asyncio.get_running_loop())
         self._sock = sock
         self._pid = os.getpid()
         self._cause = ""  # of its end, if it was not closed from here
+        self.secure: SecureTransport | None = None
         self.timeout = timeout
         self.address = address
 
@@ -77,6 +84,11 @@ class AsyncChannel(Flow, asyncio.Protocol):
     def pending(self) -> int:
         """How many requests have not been answered."""
         return self.depth()
+
+    @property
+    def tunnel(self) -> Tunnel | None:
+        """The TLS over it, if any."""
+        return None if self.secure is None else self.secure.tunnel
 
     @property
     def writable(self) -> bool:
@@ -152,7 +164,12 @@ class AsyncChannel(Flow, asyncio.Protocol):
         """
         if not self.clean or self._transport is None or self._transport.is_closing():
             return False
-        return bool(self._posted) or not self._readable()
+        if self._posted:
+            return True
+        if self.secure is None:
+            return not self._readable()
+        self.secure.catch_up(self._sock)
+        return self.clean
 
     # The end.
 

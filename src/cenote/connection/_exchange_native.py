@@ -8,10 +8,7 @@ Strategy:
 3. Dirty until proven clean: ``clean`` turns False before the first byte is sent and True again when
    the last reply has been parsed and no byte is left over. Whatever interrupts that leaves it
    False.
-4. One caller at a time: a token is popped on the way in (atomically) and put back on the way out.
-   Who finds none is a second thread or a signal handler, and gets a ``LeaseError``.
-5. A descriptor is never closed under a thread that waits on it (its number could be given to
-   another socket): such a socket is shut down, and the thread inside closes it on its way out.
+4. One caller at a time, and what becomes of him when it is closed: see ``_exchange_turn.py``.
 
 Where the compiled twin ends a system call that a signal interrupted and looks at the deadline,
 Python's own ``recv`` starts again by itself (PEP 475). A process interrupted by handlers that
@@ -22,32 +19,25 @@ raised at once.
 from __future__ import annotations
 
 import math
-import os
 import socket
 from collections.abc import Sequence
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cenote.connection import failures, patience
-from cenote.connection._exchange_stream import CHUNK, NOW, DeadlinePassed, Stream
+from cenote.connection._exchange_stream import CHUNK, NOW, DeadlinePassed
+from cenote.connection._exchange_turn import Turn
 from cenote.errors import CenoteError, ProtocolError
 from cenote.protocol import Reply, Request
 from cenote.protocol.plain import More, plain_reply
 
+if TYPE_CHECKING:
+    from cenote.connection.tunnel import Tunnel
+
 IMPLEMENTATION: Final = "native"
 
-_forks = 0
 
-
-def _forked() -> None:
-    global _forks  # noqa: PLW0603 - a count of the process
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_forked)
-
-
-class Channel(Stream):
+class Channel(Turn):
     """Requests and replies over one connected stream socket, one caller at a time.
 
     Not thread-safe, but it says so: a call during another's raises ``LeaseError``. ``close`` and
@@ -56,14 +46,17 @@ class Channel(Stream):
     Attributes:
         address: The peer, as error texts name it.
         timeout: Seconds that ``post`` and ``close`` may take where no deadline is given.
+        tunnel: The TLS over it, if any.
     """
 
-    __slots__ = (
-        "_asked", "_began", "_closed", "_dirty", "_forks", "_owner", "_token", "address", "timeout",
-    )  # fmt: skip
+    __slots__ = ("_asked", "_began")
 
     def __init__(
-        self, sock: socket.socket, timeout: float, address: object = "an unnamed peer"
+        self,
+        sock: socket.socket,
+        timeout: float,
+        address: object = "an unnamed peer",
+        tunnel: Tunnel | None = None,
     ) -> None:
         """Take over a connected stream socket.
 
@@ -71,50 +64,12 @@ class Channel(Stream):
             sock: A connected stream socket; it belongs to the channel from here on.
             timeout: Seconds that ``post`` and ``close`` may take where no deadline is given.
             address: The peer, as error texts are to name it.
+            tunnel: The TLS that was agreed on over the socket, if any.
         """
-        super().__init__(sock)
-        self._token = [True]
-        self._forks = _forks
-        self._owner = os.getpid()
-        self._dirty = False
-        self._closed = False
+        super().__init__(sock, tunnel, address)
         self._asked: Request | None = None
         self._began = 0.0
         self.timeout = timeout
-        self.address = address
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else "clean" if self.clean else "dirty"
-        return f"<{type(self).__name__} to {self.address}, {state}>"
-
-    def __del__(self) -> None:
-        # Aborted while a caller was inside, or died on its way in or out: the last one closes.
-        if self._closed:
-            self._sock.close()
-
-    @property
-    def clean(self) -> bool:
-        """Whether the next caller may use it.
-
-        False from the first byte sent until the last reply has been parsed and no byte is left
-        over, and for ever after anything interrupted that. Fences of posted requests do not count:
-        the next exchange reads and verifies them before its own reply.
-        """
-        return bool(self._token) and not self._dirty and not self._closed and self._forks == _forks
-
-    @property
-    def closed(self) -> bool:
-        """Whether ``close`` or ``abort`` was called."""
-        return self._closed
-
-    @property
-    def pending(self) -> int:
-        """How many requests went out whose reply has not been read (posted fences, when clean)."""
-        return self._parser.pending
-
-    def fileno(self) -> int:
-        """The socket's descriptor (-1 when closed)."""
-        return self._sock.fileno()
 
     def exchange(self, request: Request, deadline: float) -> Reply:
         """Send a request and return its reply.
@@ -241,28 +196,9 @@ class Channel(Stream):
 
     def close(self) -> None:
         """Close the connection, giving posted requests a moment to be carried out first."""
-        if self._parser.pending and self.clean:
-            self._await_fences(monotonic() + min(self.timeout, patience.GOODBYE))
+        if self.clean and (self._parser.pending or self.tunnel is not None):
+            self._part(monotonic() + min(self.timeout, patience.GOODBYE))
         self.abort()
-
-    def abort(self) -> None:
-        """Close the descriptor at once and say nothing to the peer. Safe in a forked child.
-
-        An exchange under way in another thread ends with ``ConnectionLost``.
-        """
-        self._closed = True
-        if not self._close_unless_in_use():
-            self._expel()
-
-    def _enter(self) -> None:
-        """Become the one caller; refuse what can not begin an exchange."""
-        try:
-            self._token.pop()
-        except IndexError:
-            raise self._refusal() from None
-        if self._dirty or self._closed or self._forks != _forks:
-            self._leave()
-            raise self._refusal()
 
     def _resume(self) -> Request:
         """Become the one caller again, to finish what was started; the request."""
@@ -271,49 +207,18 @@ class Channel(Stream):
         except IndexError:
             raise self._refusal() from None
         request, self._asked = self._asked, None
-        if request is not None and not self._closed and self._forks == _forks:
+        if request is not None and not self._closed and not self._inherited:
             return request
         self._leave()
         if request is None and not self._closed:
             raise failures.unusable(self.address, failures.IDLE)
         raise self._refusal()
 
-    def _leave(self) -> None:
-        self._token.append(True)
-        if self._closed:
-            self._close_unless_in_use()
-
-    def _refusal(self) -> CenoteError:
-        if self._closed:
-            return failures.unusable(self.address, failures.CLOSED)
-        if self._forks != _forks:
-            return failures.unusable(self.address, failures.FOREIGN)
-        if self._token:
-            return failures.unusable(self.address, failures.DIRTY)
-        return failures.in_use(self.address)
-
-    def _close_unless_in_use(self) -> bool:
-        try:
-            self._token.pop()
-        except IndexError:
-            return False
-        self._sock.close()
-        return True
-
-    def _expel(self) -> None:
-        """Make the caller inside leave; a caller left behind in the parent process can not."""
-        if self._owner != os.getpid():  # not the count: a pool's fork hook may run before ours
-            self._sock.close()
-            return
-        try:
-            self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # the peer, or an earlier abort, was faster
-
     def _ask(self, request: Request, deadline: float) -> Reply:
         """One send, one recv, one plain reply; whatever is more goes the long way."""
         now = monotonic()
-        if self._parser.pending or not self._armed + patience.TICKS <= deadline - now:
+        plain = self.tunnel is None and not self._parser.pending
+        if not plain or not self._armed + patience.TICKS <= deadline - now:
             return self._talk((request,), request.payload, deadline, 0)[-1]
         payload, data = request.payload, None
         self._began = now
@@ -377,12 +282,15 @@ class Channel(Stream):
             replies += self._receive(deadline)
         self._dirty = not self._parser.usable
 
-    def _await_fences(self, deadline: float) -> None:
+    def _part(self, deadline: float) -> None:
+        """Await what is outstanding, and say in TLS's words that nothing follows."""
         self._enter()
         try:
             self._dirty = True
             while self._parser.pending and self._parser.usable:
                 self._receive(deadline)
+            if self.tunnel is not None:
+                self._sock.send(self.tunnel.goodbye(), NOW)
         except (DeadlinePassed, OSError, EOFError, ProtocolError):
             return  # it is being closed: nothing is lost but the news
         finally:

@@ -12,12 +12,17 @@ import select
 import socket
 import struct
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from cenote.connection import failures, patience
 from cenote.errors import ProtocolError
 from cenote.protocol import Reply, ReplyParser
 
+if TYPE_CHECKING:
+    from cenote.connection.tunnel import Tunnel
+
 CHUNK = 16384
+SEALED = 65536
 NOW = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
 
 
@@ -26,13 +31,14 @@ class DeadlinePassed(Exception):
 
 
 class Stream:
-    """A connected stream socket and the parser of what comes from it."""
+    """A connected stream socket, the TLS over it if there is any, and the parser of what comes."""
 
-    __slots__ = ("_armed", "_parser", "_received", "_sent", "_sock")
+    __slots__ = ("_armed", "_parser", "_received", "_sent", "_sock", "tunnel")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, tunnel: Tunnel | None) -> None:
         sock.settimeout(None)
         self._sock = sock
+        self.tunnel = tunnel
         self._parser = ReplyParser()
         self._armed = math.inf
         self._sent = 0
@@ -41,7 +47,9 @@ class Stream:
     def _send(self, payload: bytes | memoryview) -> int:
         """Send what the socket takes at once; how much that was."""
         try:
-            return self._sock.send(payload, NOW)
+            if self.tunnel is None:
+                return self._sock.send(payload, NOW)
+            return self.tunnel.sent(self._sock.send(self.tunnel.seal(payload), NOW))
         except BlockingIOError:
             return 0
 
@@ -78,6 +86,8 @@ class Stream:
             The replies it completed, None if there were no bytes.
         """
         try:
+            if self.tunnel is not None:
+                return self._take_sealed(self.tunnel, flags)
             return self._take_rest(flags) if self._parser.started else self._take_new(flags)
         except BlockingIOError:
             return None
@@ -90,6 +100,18 @@ class Stream:
             raise EOFError(failures.END_OF_FILE)
         self._received += len(data)
         return self._parser.feed(data)
+
+    def _take_sealed(self, tunnel: Tunnel, flags: int) -> list[Reply]:
+        """One ``recv`` and all that it says, which may be nothing to us."""
+        if tunnel.end is None:
+            sealed = self._sock.recv(SEALED, flags)
+            if not sealed:
+                raise EOFError(failures.END_OF_FILE)
+            data = tunnel.decrypt(sealed)
+            if data or tunnel.end is None:
+                self._received += len(data)
+                return self._parser.feed(data)
+        raise tunnel.end
 
     def _take_rest(self, flags: int) -> list[Reply]:
         with self._parser.get_buffer(CHUNK) as room:

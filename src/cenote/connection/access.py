@@ -9,6 +9,7 @@ from cenote.connection.handshake import ProtocolChoice
 
 if TYPE_CHECKING:
     from cenote.connection.credentials import AnyCredentials
+    from cenote.connection.tls import Securing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +21,12 @@ class Access:
             ``"classic"``, ``"binary"``.
         credentials: The user and password to log in with, or what is asked for them at every
             connect; None: do not log in.
+        tls: What makes the connection a secure one; None: it is plain.
     """
 
     protocol: ProtocolChoice = "auto"
     credentials: AnyCredentials | None = None
+    tls: Securing | None = None
 
 
 OPEN = Access()

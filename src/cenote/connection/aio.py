@@ -7,25 +7,25 @@ What is here happens once a connection.
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from cenote.connection import failures
+from cenote.connection import failures, tls_failures
 from cenote.connection._exchange_aio import AsyncChannel
 from cenote.connection.access import OPEN, Access
 from cenote.connection.address import UnixAddress
 from cenote.connection.credentials_aio import ask
 from cenote.connection.handshake import Handshake, Traits, handshake, other_protocol
 from cenote.connection.opening_aio import Opening
+from cenote.connection.securing_aio import SecureTransport
 from cenote.errors import ClientError, ConnectionLost, OperationTimeout
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
     from cenote.connection.address import Address
     from cenote.connection.credentials import AnyCredentials, Credentials
+    from cenote.connection.tls import Securing
     from cenote.connection.whereabouts import Whereabouts
 
 
@@ -67,6 +67,7 @@ async def connect(
     Raises:
         OperationTimeout: The time was up, with ``phase="connect"``.
         OSError: No address could be connected to (``ConnectionLost`` if the server hung up).
+        TLSError: There is no TLS with the server as things are.
         AuthenticationFailed: The server refused the credentials, or wants some.
         ProtocolError: What answered is no memcached server, or not one that ``access`` allows.
     """
@@ -75,9 +76,9 @@ async def connect(
     try:
         async with asyncio.timeout(timeout):
             sock = await opening.run()
-            connection = await _attach(
-                sock, address, partial(AsyncConnection, sock, timeout, address)
-            )
+            if access.tls is not None:
+                opening.state = tls_failures.STATE
+            connection = await _attach(sock, timeout, address, access.tls)
     except TimeoutError as error:
         raise failures.connect_timed_out(address, monotonic() - began, opening.state) from error
     try:
@@ -90,20 +91,32 @@ async def connect(
     except BaseException:
         connection.abort()
         raise
+    if access.tls is not None and connection.tunnel is not None:
+        access.tls.keep_session(address, connection.tunnel)
     return connection
 
 
 async def _attach(
-    sock: socket.socket, address: Address, protocol_factory: Callable[[], AsyncConnection]
+    sock: socket.socket, timeout: float, address: Address, tls: Securing | None
 ) -> AsyncConnection:
-    """Put a connected socket under the event loop's care."""
+    """Put a connected socket under the event loop's care, and secure it."""
     loop = asyncio.get_running_loop()
     is_unix = isinstance(address, UnixAddress)
     create = loop.create_unix_connection if is_unix else loop.create_connection
     try:
-        _, connection = await create(protocol_factory, sock=sock)
+        connection = AsyncConnection(sock, timeout, address)
+        if tls is None:
+            await create(lambda: connection, sock=sock)
+            return connection
+        connection.secure = below = SecureTransport(connection, address, tls)
+        await create(lambda: below, sock=sock)
     except BaseException:
         sock.close()
+        raise
+    try:
+        await below.established
+    except BaseException:
+        below.abort()
         raise
     return connection
 
@@ -141,4 +154,6 @@ async def _shake_hands(
         raise failures.connect_timed_out(connection.address, seconds, state) from error
     except ConnectionLost as error:
         advice = other_protocol(access.protocol)
+        if access.tls is not None and not error.replied:
+            raise tls_failures.unwelcome(connection.address, error, advice) from error
         raise failures.hung_up(connection.address, error, advice) from error

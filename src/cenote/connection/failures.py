@@ -124,8 +124,17 @@ def hung_up(address: object, error: ConnectionLost, advice: str) -> ConnectionLo
     """The server accepted and ended the connection during the handshake."""
     return ConnectionLost(
         f"{address} hung up during the handshake ({error}); it may have reached its connection "
-        f"limit, or be a proxy that does not know 'mn' (try protocol='classic'); {advice}",
+        "limit, speak TLS only (use memcacheds://), or be a proxy that does not know 'mn' (try "
+        f"protocol='classic'); {advice}",
         replied=error.replied,
+    )
+
+
+def hung_up_securing(address: object, cause: object) -> ConnectionLost:
+    """The server accepted and ended the connection during the TLS handshake."""
+    return ConnectionLost(
+        f"{address} hung up during the TLS handshake ({cause}); it may have reached its connection "
+        "limit, or speak no TLS (memcached -Z)"
     )
 
 

@@ -4,8 +4,7 @@ Strategy: the conversation itself is ``Channel`` (compiled, or its pure twin), o
 ``Connection`` is a subclass so that ``connection.exchange`` is one call. What is here happens once
 a connection.
 
-TLS goes between opening and the handshake: any object with a socket's methods makes a native
-``Channel``.
+TLS goes between opening and the handshake; what it agrees on becomes part of the channel.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from cenote._implementation import use_compiled
-from cenote.connection import failures
+from cenote.connection import failures, tls_failures
 from cenote.connection.access import OPEN, Access
 from cenote.connection.address import Address
 from cenote.connection.credentials_sync import ask
 from cenote.connection.handshake import Handshake, Traits, handshake, other_protocol
 from cenote.connection.opening_sync import open_socket
+from cenote.connection.securing_sync import secure
 from cenote.connection.whereabouts import Whereabouts
 from cenote.errors import ClientError, ConnectionLost, OperationTimeout
 
@@ -65,6 +65,7 @@ def connect(
     Raises:
         OperationTimeout: The time was up, with ``phase="connect"``.
         OSError: No address could be connected to (``ConnectionLost`` if the server hung up).
+        TLSError: There is no TLS with the server as things are.
         AuthenticationFailed: The server refused the credentials, or wants some.
         ProtocolError: What answered is no memcached server, or not one that ``access`` allows.
     """
@@ -72,7 +73,10 @@ def connect(
     deadline = began + timeout
     sock = open_socket(address, began, deadline, whereabouts)
     try:
-        connection = Connection(sock, timeout, address)
+        tunnel = None
+        if access.tls is not None:
+            tunnel = secure(sock, access.tls, address, began, deadline)
+        connection = Connection(sock, timeout, address, tunnel)
         credentials = ask(access.credentials, address, began, deadline)
         steps = handshake(access.protocol, credentials)
         with failures.hidden(credentials):
@@ -80,6 +84,8 @@ def connect(
     except BaseException:
         sock.close()
         raise
+    if access.tls is not None and tunnel is not None:
+        access.tls.keep_session(address, tunnel)
     return connection
 
 
@@ -102,4 +108,6 @@ def _shake_hands(
         raise failures.connect_timed_out(connection.address, seconds, state) from error
     except ConnectionLost as error:
         advice = other_protocol(access.protocol)
+        if access.tls is not None and not error.replied:
+            raise tls_failures.unwelcome(connection.address, error, advice) from error
         raise failures.hung_up(connection.address, error, advice) from error

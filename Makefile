@@ -23,9 +23,12 @@ METADATA := pyproject.toml setup.py
 # What setup.py names, and what those include.
 COMPILED := setup.py $(shell sed -n 's|.*"\(src/.*\)".*|\1|p' setup.py) $(shell find src -name '*.px[di]')
 LAYERS := */cenote/pool/*,*/cenote/protocol/*,*/cenote/connection/*,*/cenote/node/*
+# The sources are the same on both builds: what reads them runs once, with the compiled one.
+ABOUT_SOURCES := tests/test_architecture.py tests/test_unasync.py tests/typing
 # Tests of other things: tracing would make them several times as slow, and prove nothing of the layers.
-UNTRACED := $(wildcard tests/test_*.py) $(addprefix tests/,bench cli cluster testing typing)
-TRACED := $(filter-out $(UNTRACED) %/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+UNTRACED := $(addprefix tests/,bench cli cluster testing) \
+	$(filter-out $(ABOUT_SOURCES),$(wildcard tests/test_*.py))
+TRACED := $(filter-out $(UNTRACED) $(ABOUT_SOURCES) %/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 PYTEST := -m pytest --numprocesses=2
 
 say = @echo '==> $(1)'

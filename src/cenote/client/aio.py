@@ -34,6 +34,7 @@ from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.router import Hashing
 from cenote.connection import AnyCredentials, AnyTLS, ProtocolChoice
 from cenote.node.aio import AsyncNode
+from cenote.node.hedging import HedgeAfter
 from cenote.node.sharing import DEFAULTS as SHARED
 from cenote.node.sharing import Sharing
 from cenote.pool import Observer, PoolOptions
@@ -140,6 +141,9 @@ class AsyncClient(
             ``max_size``.
         long_value: Bytes from which a value travels on a connection apart from the others, where
             ``max_size`` is above 1.
+        hedge_after: Seconds after which a read whose reply has not come is sent a second time, on
+            another connection, and the first answer counts; ``"p95"``: what 95 of a hundred reads
+            do not take longer than. None: off. ``retry_budget`` bounds it.
         observer: Listens to the pools.
 
     Raises:
@@ -197,6 +201,7 @@ class AsyncClient(
         histograms: bool = _POOL.histograms,
         max_in_flight: int = SHARED.max_in_flight,
         long_value: int = SHARED.long_value,
+        hedge_after: HedgeAfter | None = SHARED.hedge_after,
         observer: Observer | None = None,
     ) -> None:
         options = ClientOptions(
@@ -250,7 +255,8 @@ class AsyncClient(
         )
         location = read_servers(servers)
         sharing, others = with_url_sharing(
-            Sharing(max_in_flight=max_in_flight, long_value=long_value), location.options
+            Sharing(max_in_flight=max_in_flight, long_value=long_value, hedge_after=hedge_after),
+            location.options,
         )
         super().__init__(
             location.servers,

@@ -97,6 +97,7 @@ class AsyncBase(AsyncHot):
             ejections=failover.ejections,
             diverted=failover.diverted,
             second_tries=failover.second_tries,
+            hedged=failover.hedged,
             retries_refused=failover.budget.refused,
         )
 

@@ -98,6 +98,7 @@ class Base(Hot):
             ejections=failover.ejections,
             diverted=failover.diverted,
             second_tries=failover.second_tries,
+            hedged=failover.hedged,
             retries_refused=failover.budget.refused,
         )
 

@@ -163,11 +163,7 @@ def with_url_sharing(sharing: Sharing, texts: Mapping[str, str]) -> tuple[Sharin
     Raises:
         ConfigurationError: A number is none, or out of range.
     """
-    given = {
-        name: _converted(name, text, int, "an integer")
-        for name, text in texts.items()
-        if name in SHARING_NAMES
-    }
+    given = {name: _shared(name, text) for name, text in texts.items() if name in SHARING_NAMES}
     others = {name: text for name, text in texts.items() if name not in given}
     return replace(sharing, **given), others
 
@@ -199,10 +195,24 @@ _TYPES = (
 OPTION_NAMES = tuple(_TYPES)
 SHARING_NAMES = tuple(_types(Sharing))
 
+
+def _shared(name: str, text: str) -> Any:
+    if name != "hedge_after":
+        return _converted(name, text, int, "an integer")
+    if text.lower() in {"none", "p95"}:
+        return None if text.lower() == "none" else "p95"
+    return _converted(name, text, float, "a number")
+
+
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def _parsed(name: str, text: str) -> Any:
+    if name in SHARING_NAMES:
+        raise ConfigurationError(
+            f"{name} is an option of AsyncClient: in threads every request has a connection to "
+            "itself, so there is none to share, and a second try would cost one"
+        )
     if name not in _TYPES:
         raise ConfigurationError(
             f"option {name!r} is not known{did_you_mean(name, OPTION_NAMES)}: "

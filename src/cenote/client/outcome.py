@@ -55,6 +55,7 @@ class ClientStats:
         diverted: Requests (of a command about many keys, those of a server) that went elsewhere
             because their server was down.
         second_tries: Likewise, those that went elsewhere after they had failed.
+        hedged: Reads that were sent twice because their reply was late (``hedge_after``).
         retries_refused: What was not sent again, or elsewhere, because ``retry_budget`` was spent.
     """
 
@@ -64,4 +65,5 @@ class ClientStats:
     ejections: int = 0
     diverted: int = 0
     second_tries: int = 0
+    hedged: int = 0
     retries_refused: int = 0

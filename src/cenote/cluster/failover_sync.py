@@ -103,6 +103,11 @@ class Failover(Diverting):
         """How often a server was ejected, of those there are."""
         return sum(vigil.ejections for vigil in self._board.vigils)
 
+    @property
+    def hedged(self) -> int:
+        """How many reads were sent twice because their reply was late, of the servers there are."""
+        return sum(member.node.hedged for member in self._topology.members)
+
     def close(self) -> None:
         """Probe nothing any more."""
         self._closed = True

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from cenote.connection.aio import AsyncConnection, connect
 from cenote.connection.whereabouts import Whereabouts
-from cenote.errors import CenoteError, ConnectionLost
+from cenote.errors import CenoteError, ConfigurationError, ConnectionLost
 from cenote.node.health import NodeHealth, Vigil, assess
+from cenote.node.hedged_aio import AsyncHedge
 from cenote.node.identity import attributes
 from cenote.node.lane_path_aio import Lanes
 from cenote.node.line_aio import Line
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from cenote.pool.connector import Verdict
     from cenote.pool.fast_aio import AsyncLease
     from cenote.protocol import Request
+    from cenote.runtime.aio import Exchange
 
 
 __all__ = ["AsyncConnection", "AsyncNode", "AsyncServerConnector"]
@@ -129,6 +131,7 @@ class AsyncNode:
     Attributes:
         pool: The connections.
         vigil: What is known of the server's health.
+        hedge: Sends reads a second time where that was asked for; else None.
         spend: Asked before a request is sent a second time: whether that may be.
         request: Sends a request and returns the future of its reply; see ``Lanes.request``.
             Cancelled or past its deadline, a request costs no connection; it fails with
@@ -179,7 +182,14 @@ class AsyncNode:
         for lanes in self._kinds:
             lanes.late = self._late
             lanes.may_spend = self._may_spend
-        self.request = self._lanes.request
+        self.request: Exchange = self._lanes.request
+        self.hedge: AsyncHedge | None = None
+        if sharing.hedge_after is not None:
+            if self._wide is None:
+                raise ConfigurationError("hedge_after needs two connections: max_size=2 or more")
+            second = self._wide.request
+            self.hedge = AsyncHedge(sharing.hedge_after, self.request, second, self._may_spend)
+            self.request = self.hedge.request
 
     def __repr__(self) -> str:
         return f"<AsyncNode {self.name}>"
@@ -282,6 +292,11 @@ class AsyncNode:
     def asked(self) -> int:
         """How many requests there have been."""
         return self._lanes.asked
+
+    @property
+    def hedged(self) -> int:
+        """How many reads were sent twice because their reply was late."""
+        return 0 if self.hedge is None else self.hedge.hedged
 
     def _late(self, count: int) -> None:
         self._connector.witness.failed(count)

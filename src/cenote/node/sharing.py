@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cenote.errors import ConfigurationError
+from cenote.node.hedging import HedgeAfter, check_hedge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +17,16 @@ class Sharing:
             the pool's ``max_size``. 1 or more.
         long_value: Bytes from which a value has a connection to itself, where the pool may have
             more than one. 1 or more.
+        hedge_after: Seconds after which a read whose reply has not come is sent a second time, on
+            another connection; ``"p95"``: what 95 of a hundred do not take longer than. None: off.
     """
 
     max_in_flight: int = 512
     long_value: int = 65536
+    hedge_after: HedgeAfter | None = None
 
     def __post_init__(self) -> None:
+        check_hedge(self.hedge_after)
         for name in ("max_in_flight", "long_value"):
             number = getattr(self, name)
             if number < 1:

@@ -131,6 +131,7 @@ class Node:
         pool: The connections.
         vigil: What is known of the server's health.
         spend: Asked before a request is sent a second time: whether that may be.
+        hedged: Reads that were sent twice because their reply was late: none, from threads.
         request: Sends a request and returns its reply: ``request(request, deadline)``; `Lane` says
             what it raises.
     """
@@ -148,6 +149,7 @@ class Node:
         self.retries = 0
         self.vigil = Vigil(options.down_after, Random())
         self.spend: Callable[[], bool] = _freely
+        self.hedged = 0
         self._connector = ServerConnector(address, access, options.connect_timeout)
         self.pool: Pool[Connection] = Pool.from_options(
             self._connector, options, name=name, observer=observer

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import fields
 
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from cenote import Client, Pool, PoolTimeout
+from cenote import Client, ClientStats, Pool, PoolTimeout
 from cenote.telemetry import operations
 from cenote.telemetry.figures import CLIENT_FIGURES, FIGURES, TIMINGS
 from cenote.telemetry.prometheus import PoolCollector, exposition
@@ -87,6 +88,14 @@ def test_a_client_tells_its_own_counters_and_how_long_operations_took() -> None:
         assert value("cenote_client_outages_total", {"client": "local"}) == 0
         asked = {"client": "local", "operation": "get", "error": ""}
         assert value("cenote_client_operation_duration_seconds_count", asked) == 1
+
+
+def test_all_that_a_client_counts_is_told() -> None:
+    counted = ClientStats(**{field.name: 1 for field in fields(ClientStats)})
+    assert [figure.read(counted) for figure in CLIENT_FIGURES] == [1] * len(fields(ClientStats))
+    assert {figure.name.removeprefix("cenote_client_") for figure in CLIENT_FIGURES} == {
+        field.name for field in fields(ClientStats)
+    }
 
 
 def test_the_text_is_prometheus_own_and_every_name_is_in_the_table(pool: Pool[Thing]) -> None:

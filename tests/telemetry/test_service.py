@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from cenote import ConfigurationError, Pool, PoolTimeout
-from cenote.telemetry import Service, serve, service
+from cenote import AsyncClient, ConfigurationError, Pool, PoolTimeout
+from cenote.telemetry import Service, operations, serve, service
 from cenote.telemetry.asking import LONGEST_HEAD
 from cenote.telemetry.endpoint import Endpoint
 from tests.telemetry.asking import answer, connect, eventually, everything, exchange, get, snapshot
@@ -124,6 +125,18 @@ def test_what_fires_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         eventually(lambda: snapshot(served)["alerts"])
         fires = {(alert["rule"], alert["pool"]) for alert in snapshot(served)["alerts"]}
         assert ("CenotePoolExhausted", "gone") in fires
+
+
+async def test_a_client_of_a_loop_is_told_of_without_its_loop() -> None:
+    async with AsyncClient("local://") as client:
+        operations.measure(client)
+        await client.get("nothing")
+        with serve("127.0.0.1:0", client) as served:
+            told = await asyncio.to_thread(snapshot, served)
+            status, _, body = await asyncio.to_thread(get, served, "/metrics")
+    assert told["clients"]["local"]["outages"] == 0
+    assert status == 200
+    assert b'cenote_client_operation_duration_seconds_count{client="local"' in body
 
 
 # Who may ask.
@@ -283,6 +296,29 @@ def test_closing_twice_is_closing_once_and_nobody_listens_any_more(pool: Pool[Th
     with pytest.raises(ConnectionRefusedError):
         connect(served)
     assert pool._core.observer is None
+
+
+def test_a_process_that_ends_leaves_no_socket_behind(tmp_path: Path) -> None:
+    path = tmp_path / "pools.sock"
+    code = f"import os; from cenote.telemetry import serve; serve({str(path)!r}); "
+    code += f"assert os.path.exists({str(path)!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert not path.exists()
+
+
+def test_without_a_thread_there_is_no_endpoint_and_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    path = tmp_path / "pools.sock"
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="new thread"):
+            serve(str(path))
+    with serve(str(path)) as served:
+        assert snapshot(served)["pools"] is not None
 
 
 def test_it_serves_beside_an_event_loop(pool: Pool[Thing]) -> None:

@@ -138,6 +138,14 @@ CLIENT_FIGURES: tuple[ClientFigure, ...] = (
                  lambda stats: stats.unreadable),
     ClientFigure("cenote_client_computed", "Values that get_or_compute computed.",
                  lambda stats: stats.computed),
+    ClientFigure("cenote_client_ejections", "Times that a server was ejected.",
+                 lambda stats: stats.ejections),
+    ClientFigure("cenote_client_diverted", "Requests sent elsewhere: their server was down.",
+                 lambda stats: stats.diverted),
+    ClientFigure("cenote_client_second_tries", "Requests sent elsewhere after they had failed.",
+                 lambda stats: stats.second_tries),
+    ClientFigure("cenote_client_retries_refused", "Requests not sent again: too many had been.",
+                 lambda stats: stats.retries_refused),
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from cenote.pool.stats import NOTHING, Distribution
 from cenote.telemetry.figures import CLIENT_FIGURES, FIGURES, TIMINGS, Figure, Timing, buckets
 from cenote.telemetry.missing import needs
 from cenote.telemetry.operations import AnyClient, durations
-from cenote.telemetry.sources import Reading, Source, Sources
+from cenote.telemetry.sources import Reading, Source, Sources, name_of
 
 with needs("prometheus"):
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -85,7 +85,7 @@ def _operations(clients: list[AnyClient]) -> Iterator[Metric]:
     )
     told: dict[tuple[str, str, str], Distribution] = {}
     for client in clients:
-        servers = ",".join(client.nodes())
+        servers = name_of(client)
         for (operation, error), distribution in durations(client).items():
             key = (servers, operation, error)
             told[key] = told.get(key, NOTHING) + distribution

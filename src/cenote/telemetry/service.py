@@ -12,6 +12,7 @@ shares a selector with it. It may serve at an endpoint of its own.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import json
 import logging
@@ -73,7 +74,12 @@ class Service:
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="cenote-telemetry")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # no thread can be had now
+            self._socket.close()
+            self._loop.close()
+            raise
         _SERVICES.add(self)
 
     @property
@@ -292,4 +298,11 @@ def _after_fork_in_child() -> None:
         service._orphan()  # noqa: SLF001 - of this module
 
 
+def _close_all() -> None:
+    """At the end of the process: leave no socket's path behind."""
+    for service in list(_SERVICES):
+        service.close()
+
+
+atexit.register(_close_all)
 os.register_at_fork(after_in_child=_after_fork_in_child)

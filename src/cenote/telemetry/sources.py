@@ -97,7 +97,7 @@ class Sources:
         for ref in self._given:
             client = ref()
             if isinstance(client, (Client, AsyncClient)):
-                found[_unique(",".join(client.nodes()), found)] = client.client_stats()
+                found[_unique(name_of(client), found)] = client.client_stats()
         return found
 
     def measured(self) -> list[AnyClient]:
@@ -116,6 +116,11 @@ class Sources:
             else:
                 pools.append(each._pool if isinstance(each, ThreadMappedPool) else each)  # noqa: SLF001 - likewise
         return pools
+
+
+def name_of(client: AnyClient) -> str:
+    """Return what a client is called: its servers."""
+    return ",".join(client._cluster.topology.names)  # noqa: SLF001 - beside it
 
 
 def holders(label: str, pool: Watchable, limit: int = 20) -> list[Holder]:

@@ -359,3 +359,29 @@ def test_who_can_not_connect_is_told_why() -> None:
         pytest.raises(ConnectFailed, match="unable to open database file"),
     ):
         pool.acquire()
+
+
+class AlwaysOpen(sqlite3.Connection):
+    """As SQLite's with ``autocommit=False`` (Python 3.12): each transaction begins the next."""
+
+    rollbacks = 0
+
+    @property
+    def in_transaction(self) -> bool:
+        return True
+
+    def rollback(self) -> None:
+        self.rollbacks += 1
+        super().rollback()
+
+
+def test_a_driver_that_is_always_in_a_transaction_is_rolled_back_and_used_again() -> None:
+    options: dict[str, Any] = {"check_same_thread": False, "factory": AlwaysOpen}
+    with Pool(connectors.dbapi(lambda: sqlite3.connect(":memory:", **options)), max_size=1) as pool:
+        for _ in range(3):
+            with pool.connection() as connection:
+                assert connection.in_transaction
+        assert pool.stats().created == 1
+        with pool.connection() as connection:
+            assert isinstance(connection, AlwaysOpen)
+            assert connection.rollbacks == 3

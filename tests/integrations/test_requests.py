@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 import urllib3
-from urllib3.exceptions import EmptyPoolError
+from urllib3.exceptions import ClosedPoolError, EmptyPoolError
 
 from cenote.integrations.requests import CenoteAdapter
 from cenote.integrations.urllib3 import adopt, new_connections
@@ -174,3 +174,17 @@ def test_urllib3_alone_takes_the_pool_too(web: WebServer) -> None:
             assert manager.request("GET", web.url + "/echo").data == b"/echo"
         assert connections.stats().acquired == 3
     assert web.accepted == 1
+
+
+def test_a_request_that_gets_no_connection_gives_back_nobody_elses(web: WebServer) -> None:
+    """urllib3 gives back ``None`` for it: that is not the connection of the response before."""
+    with new_connections(max_per_host=2) as connections, urllib3.PoolManager() as manager:
+        adopt(manager, connections)
+        streamed = manager.request("GET", web.url + "/large", preload_content=False)
+        connections.drain(timeout=0)
+        with pytest.raises(ClosedPoolError):
+            manager.request("GET", web.url + "/echo", retries=False)
+        assert connections.stats().used == 1
+        assert len(streamed.read()) == 5_000_000
+        streamed.release_conn()
+        assert connections.stats().used == 0

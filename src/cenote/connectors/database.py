@@ -65,6 +65,18 @@ def _is_clean_oracle(connection: Any) -> bool:
     return not connection.transaction_in_progress
 
 
+def expect_idle(connection: object) -> None:
+    """Refuse a connection that is in the middle of something although it was rolled back.
+
+    Only PostgreSQL's drivers tell. SQLite's with ``autocommit=False`` is in a transaction always.
+
+    Raises:
+        RuntimeError: It is.
+    """
+    if hasattr(connection, "pgconn") and not _is_clean_psycopg(connection):
+        raise RuntimeError(f"{connection!r} is busy, even after a rollback")
+
+
 def looks_alive(connection: object) -> bool:
     """Whether nothing that can be seen from here says that an idle connection has ended."""
     if getattr(connection, "closed", False) or getattr(connection, "broken", False):

@@ -78,8 +78,7 @@ class AsyncDatabase(Generic[C]):
             Exception: It can not be done, or did not help: the connection must not be used again.
         """
         await connection.rollback()
-        if self._is_clean is not None and not self._is_clean(connection):
-            raise RuntimeError(f"{connection!r} is busy, even after a rollback")
+        database.expect_idle(connection)
 
     def classify(self, error: BaseException) -> Verdict:
         """Judge the error a lease ended with; ``"invalidate_all"``: the server went away."""

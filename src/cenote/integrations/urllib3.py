@@ -33,8 +33,9 @@ __all__ = ["Connections", "adopt", "new_connections"]
 class _Host(HTTPConnectionPool):
     """A urllib3 pool that takes its connections from a ``KeyedPool``; ``connections`` is set once.
 
-    urllib3 gives back nothing but ``None`` for a connection it has closed after an error; it does
-    so in the thread that took it, before that takes another. So each thread's latest is remembered.
+    urllib3 gives back nothing but ``None`` for a connection it has closed after an error, and for
+    one it never got; it does so in the thread that took it, before that takes another. So each
+    thread's latest is remembered, until it tries to take the next.
     """
 
     connections: Connections
@@ -45,6 +46,7 @@ class _Host(HTTPConnectionPool):
         self._latest = threading.local()
 
     def _get_conn(self, timeout: float | None = None) -> BaseHTTPConnection:
+        self._latest.connection = None
         if self.pool is None:
             raise ClosedPoolError(self, "Pool is closed.")
         try:
@@ -59,9 +61,9 @@ class _Host(HTTPConnectionPool):
         return connection
 
     def _put_conn(self, conn: BaseHTTPConnection | None) -> None:
-        self.connections.release(self._latest.connection if conn is None else conn)
-        if conn is None:
-            self._latest.connection = None
+        connection = self._latest.connection if conn is None else conn
+        if connection is not None:
+            self.connections.release(connection)
 
     def close(self) -> None:
         """Close the idle connections, and those that are out as they come back."""

@@ -115,6 +115,24 @@ def test_a_response_that_had_begun_is_not_asked_for_again(web: WebServer) -> Non
 # What is left over reaches nobody.
 
 
+def test_an_early_hint_is_not_taken_for_the_response(web: WebServer) -> None:
+    with pool_of(web) as pool:
+        for _ in range(2):
+            with pool.connection() as connection:
+                response = connection.fetch("GET", "/hints")
+                assert (response.status, response.body) == (200, b"the answer")
+    assert web.accepted == 1
+
+
+def test_a_connection_that_goes_on_in_another_protocol_is_not_kept(web: WebServer) -> None:
+    with pool_of(web) as pool:
+        with pool.connection() as connection:
+            assert connection.fetch("GET", "/upgrade").status == 101
+        with pool.connection() as connection:
+            assert connection.fetch("GET", "/echo").status == 200
+    assert pool.stats().closed["reset"] == 1
+
+
 def test_a_second_response_reaches_nobody(web: WebServer) -> None:
     with pool_of(web) as pool:
         with pool.connection() as connection:

@@ -69,6 +69,17 @@ class _Handler(BaseHTTPRequestHandler):
         one = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nyours"
         self.wfile.write(one + one)
 
+    def hints(self, body: bytes) -> None:
+        """Say early, twice, what http.client does not know of; then answer."""
+        hint = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+        self.wfile.write(hint)
+        self.wfile.write(hint)
+        self.answer(b"the answer")
+
+    def upgrade(self, body: bytes) -> None:
+        """Go on in another protocol."""
+        self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n")
+
     def nonsense(self, body: bytes) -> None:
         self.wfile.write(b"220 mail.example.org ESMTP\r\n")
         self.close_connection = True

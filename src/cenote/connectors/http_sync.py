@@ -18,6 +18,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -257,7 +258,7 @@ class HTTPConnection(http.client.HTTPConnection):
 
 
 class _Response(http.client.HTTPResponse):
-    """Tells its connection when it is closed before its end."""
+    """Passes over interim responses; tells its connection when it is closed before its end."""
 
     def __init__(
         self,
@@ -269,6 +270,16 @@ class _Response(http.client.HTTPResponse):
     ) -> None:
         self._connection = connection
         super().__init__(cast(socket.socket, _Source(connection, sock)), debuglevel, method, url)
+
+    def begin(self) -> None:
+        """Read status and headers: ``http.client`` knows of no interim response but 100."""
+        super().begin()
+        while HTTPStatus.CONTINUE < self.status < HTTPStatus.OK:
+            if self.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                self._connection.spoil()
+                return
+            self.headers = None  # type: ignore[assignment] # so that it begins once more
+            super().begin()
 
     def close(self) -> None:
         if not self.isclosed():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 
 import pytest
 
 from cenote.testing.memcached import MemcachedServer
+from tests.certificates import Certificates
 from tests.cli.conftest import Run
 
 
@@ -49,3 +51,38 @@ def test_stats_are_a_line_each(run: Run) -> None:
 def test_a_group_of_stats_can_be_asked_for(run: Run, memcached_server: MemcachedServer) -> None:
     printed = json.loads(run("stats", "settings", "--json").stdout)
     assert printed[memcached_server.url]["num_threads"] == "1"
+
+
+PASSWORD = "tr0ub4dor"
+
+
+@pytest.fixture(scope="module")
+def guarded(certificates: Certificates) -> Iterator[MemcachedServer]:
+    good = certificates.server
+    with MemcachedServer(certificate=good.cert, key=good.key, users={"ann": PASSWORD}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("command", ["ping", "doctor", "stats"])
+def test_a_server_with_tls_and_a_password_is_reached_by_its_url(
+    run: Run, guarded: MemcachedServer, certificates: Certificates, command: str
+) -> None:
+    url = f"memcacheds://ann:{PASSWORD}@{guarded.url}?ca={certificates.authority.path}"
+    result = run(command, "--url", url)
+    assert result.exit_code == 0, result.output
+    assert PASSWORD not in result.output
+
+
+@pytest.mark.parametrize(
+    ("user", "query", "says"),
+    [("ann:tr0ub4", True, "refused user 'ann'"), (f"ann:{PASSWORD}", False, "not trusted")],
+)
+def test_who_is_not_let_in_is_told_why_without_his_password(
+    run: Run, guarded: MemcachedServer, certificates: Certificates, user, query, says
+) -> None:
+    ca = f"?ca={certificates.authority.path}" if query else ""
+    for command, code in (("ping", 2), ("doctor", 1)):
+        result = run(command, "--url", f"memcacheds://{user}@{guarded.url}{ca}")
+        assert result.exit_code == code
+        assert says in result.output
+        assert "tr0ub4" not in result.output

@@ -17,7 +17,7 @@ from cenote.client.options import (
 )
 from cenote.client.sync import Client
 from cenote.cluster.server import Server
-from cenote.connection import TCPAddress
+from cenote.connection import TLS, TCPAddress
 from cenote.errors import ConfigurationError
 from cenote.node import sharing
 from cenote.pool import PoolOptions
@@ -63,6 +63,15 @@ def test_options_of_a_url_are_read_by_their_type():
             max_idle=300,
         ),
     )
+
+
+def test_a_url_may_name_the_files_of_tls():
+    options = from_url(ca="/ca.pem", server_hostname="cache", check_hostname="no")
+    assert options.tls == TLS(ca="/ca.pem", server_hostname="cache", check_hostname=False)
+    given = ClientOptions(tls=TLS(ca="/old.pem", cert="/cert.pem"))
+    assert with_url_options(given, {"ca": "/new.pem"}).tls == TLS(ca="/new.pem", cert="/cert.pem")
+    with pytest.raises(ConfigurationError, match="leaves nothing to say"):
+        with_url_options(ClientOptions(tls=False), {"ca": "/ca.pem"})
 
 
 def test_the_pool_of_a_client_has_its_own_presets():

@@ -28,9 +28,9 @@ from cenote._implementation import use_compiled
 from cenote._server_process import memcached_binary
 from cenote.cli.failures import one_line
 from cenote.cli.options import NOT_FOUND, client_of, json_option
-from cenote.client.url import read_servers
+from cenote.client.url import read_servers, without_password
 from cenote.cluster.server import LOCAL
-from cenote.errors import CenoteError, LocalServerError
+from cenote.errors import CenoteError, ConnectRejected, LocalServerError
 
 State = Literal["fine", "note", "missing"]
 
@@ -133,10 +133,16 @@ def _binary(*, needed: bool) -> Finding:
 
 
 def _server(url: str) -> Finding:
+    shown = without_password(url)
     try:
         return Finding("server", "fine", _answer_of(url))
     except (CenoteError, OSError) as error:
-        return Finding("server", "missing", f"{url}: {one_line(error)}", _START_ONE)
+        return Finding("server", "missing", f"{shown}: {one_line(error)}", _remedy(error))
+
+
+def _remedy(error: BaseException) -> str:
+    """Return what to do: the message says it, of a server that is there and lets nobody in."""
+    return "" if isinstance(error, ConnectRejected) else _START_ONE
 
 
 def _answer_of(url: str) -> str:
@@ -147,7 +153,10 @@ def _answer_of(url: str) -> str:
         began = perf_counter()
         release = client.version()[server.name]
         seconds = perf_counter() - began
-    return f"{url}: memcached {release}, {commands} commands, {seconds * 1e3:.2f} ms a round trip"
+    return (
+        f"{without_password(url)}: memcached {release}, {commands} commands, "
+        f"{seconds * 1e3:.2f} ms a round trip"
+    )
 
 
 def _show(console: Console, findings: list[Finding]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cenote.errors import ConnectFailed
+from cenote.errors import ConnectFailed, ConnectRejected
 
 
 def one_line(error: BaseException) -> str:
@@ -11,7 +11,8 @@ def one_line(error: BaseException) -> str:
     A pool says how often it has tried and what it will do next: a command that ends now has no use
     for that.
     """
-    if isinstance(error, ConnectFailed) and error.__cause__ is not None:
+    said = isinstance(error, ConnectRejected)  # what is wrong, and what to change
+    if isinstance(error, ConnectFailed) and error.__cause__ is not None and not said:
         return one_line(error.__cause__)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

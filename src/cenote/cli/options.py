@@ -21,7 +21,7 @@ url_option = click.option(
     show_default=True,
     envvar="CENOTE_URL",
     show_envvar=True,
-    help="The server.",
+    help="The server; memcacheds://user:password@host?ca=FILE for TLS and a login.",
 )
 
 

@@ -22,7 +22,7 @@ from cenote.cluster.failover import NO_FAILOVER, FailoverOptions
 from cenote.cluster.finding import AnyDiscovery, check_discovery
 from cenote.cluster.router import Hashing, check_hashing
 from cenote.cluster.server import Server, parse_address
-from cenote.connection import Access, AnyCredentials, AnyTLS, ProtocolChoice, securing
+from cenote.connection import TLS, Access, AnyCredentials, AnyTLS, ProtocolChoice, securing
 from cenote.errors import ConfigurationError
 from cenote.node.sharing import Sharing
 from cenote.pool import Observer, PoolOptions
@@ -134,11 +134,24 @@ def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> Client
     given = {name: _parsed(name, text) for name, text in texts.items()}
     pool = {name: given.pop(name) for name in texts if name in _POOL_TYPES}
     failing = {name: given.pop(name) for name in texts if name in _FAILOVER_TYPES}
+    secured = {name: given.pop(name) for name in texts if name in _TLS_TYPES}
     return replace(
         options,
+        tls=_with_tls(options.tls, secured) if secured else options.tls,
         pool=replace(options.pool, **pool),
         failing=replace(options.failing, **failing),
         **given,
+    )
+
+
+def _with_tls(tls: AnyTLS | bool | None, given: dict[str, Any]) -> TLS:
+    """Return ``tls`` with what a URL says of it; that it says something asks for TLS."""
+    if isinstance(tls, TLS):
+        return replace(tls, **given)
+    if tls is None or tls is True:
+        return TLS(**given)
+    raise ConfigurationError(
+        f"the URL says {', '.join(given)} of TLS, and tls={tls!r} leaves nothing to say"
     )
 
 
@@ -193,6 +206,7 @@ _TYPES = (
     _types(ClientOptions, "pool", "credentials", "tls", "failing") | _POOL_TYPES | _FAILOVER_TYPES
 )
 OPTION_NAMES = tuple(_TYPES)
+_TLS_TYPES = _types(TLS)
 SHARING_NAMES = tuple(_types(Sharing))
 
 
@@ -213,14 +227,14 @@ def _parsed(name: str, text: str) -> Any:
             f"{name} is an option of AsyncClient: in threads every request has a connection to "
             "itself, so there is none to share, and a second try would cost one"
         )
-    if name not in _TYPES:
+    types = _TYPES | _TLS_TYPES
+    if name not in types:
         raise ConfigurationError(
-            f"option {name!r} is not known{did_you_mean(name, OPTION_NAMES)}: "
-            f"{', '.join(OPTION_NAMES)}"
+            f"option {name!r} is not known{did_you_mean(name, types)}: {', '.join(types)}"
         )
     if name == "gutter":
         return tuple(Server(parse_address(host.strip())) for host in text.split(","))
-    kinds = get_args(_TYPES[name]) or (_TYPES[name],)
+    kinds = get_args(types[name]) or (types[name],)
     if NoneType in kinds and text.lower() == "none":
         return None
     for kind, noun in ((bool, "true or false"), (int, "an integer"), (float, "a number")):

@@ -24,7 +24,7 @@ from cenote.errors import ConfigurationError, TLSError
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-StrPath: TypeAlias = "str | PathLike[str]"
+StrPath: TypeAlias = str | PathLike[str]
 
 _log = logging.getLogger("cenote.connection")
 

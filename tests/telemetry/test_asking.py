@@ -47,6 +47,11 @@ def test_whatever_is_sent_is_answered_or_refused(
         assert b"localhost" in head.lower() or b"127." in head or b"::1" in head
 
 
+def test_a_query_of_many_fields_is_read_to_its_end() -> None:
+    head = b"GET /?" + b"&" * 4000 + b"token=s3cret HTTP/1.1\r\n"
+    assert read(head, LOOPBACK, "s3cret") == Asked("/", body=True)
+
+
 def test_a_token_in_the_query_may_be_quoted() -> None:
     assert read(b"GET /?token=a%20b HTTP/1.1\r\n", LOOPBACK, "a b") == Asked("/", body=True)
 

@@ -99,7 +99,7 @@ def _check_token(token: str, headers: Mapping[str, str], query: str) -> None:
         Refused: It is not known.
     """
     kind, _, bearer = headers.get("authorization", "").partition(" ")
-    known = parse_qs(query, max_num_fields=16).get("token", [""])[0] if query else ""
+    known = parse_qs(query).get("token", [""])[0]
     said = bearer if kind.lower() == "bearer" else known
     if not compare_digest(said.encode("utf-8", "replace"), token.encode()):
         raise Refused(HTTPStatus.UNAUTHORIZED, "say the token: Authorization: Bearer ...")

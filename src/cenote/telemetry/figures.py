@@ -8,7 +8,8 @@ rules and the page take them from here too. Figures of one pool differ in one la
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Literal
 
 from cenote.client.outcome import ClientStats
@@ -131,22 +132,23 @@ class ClientFigure:
     read: Callable[[ClientStats], float]
 
 
-CLIENT_FIGURES: tuple[ClientFigure, ...] = (
-    ClientFigure("cenote_client_outages", "Operations that an outage turned into misses.",
-                 lambda stats: stats.outages),
-    ClientFigure("cenote_client_unreadable", "Values that could not be read.",
-                 lambda stats: stats.unreadable),
-    ClientFigure("cenote_client_computed", "Values that get_or_compute computed.",
-                 lambda stats: stats.computed),
-    ClientFigure("cenote_client_ejections", "Times that a server was ejected.",
-                 lambda stats: stats.ejections),
-    ClientFigure("cenote_client_diverted", "Requests sent elsewhere: their server was down.",
-                 lambda stats: stats.diverted),
-    ClientFigure("cenote_client_second_tries", "Requests sent elsewhere after they had failed.",
-                 lambda stats: stats.second_tries),
-    ClientFigure("cenote_client_retries_refused", "Requests not sent again: too many had been.",
-                 lambda stats: stats.retries_refused),
-)  # fmt: skip
+_OF_CLIENTS = {
+    "outages": "Operations that an outage turned into misses.",
+    "unreadable": "Values that could not be read.",
+    "computed": "Values that get_or_compute computed.",
+    "ejections": "Times that a server was ejected.",
+    "diverted": "Requests sent elsewhere: their server was down.",
+    "second_tries": "Requests sent elsewhere after they had failed.",
+    "retries_refused": "Requests not sent again: too many had been.",
+}
+CLIENT_FIGURES: tuple[ClientFigure, ...] = tuple(
+    ClientFigure(
+        f"cenote_client_{field.name}",
+        _OF_CLIENTS.get(field.name, f"What ClientStats calls {field.name}."),
+        attrgetter(field.name),
+    )
+    for field in fields(ClientStats)
+)
 
 
 def buckets(distribution: Distribution) -> list[tuple[float, int]]:

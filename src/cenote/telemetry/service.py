@@ -169,8 +169,8 @@ class Service:
 
     async def _reply(self, reader: asyncio.StreamReader) -> bytes:
         try:
-            asked = read(await self._head(reader), self._where, self._token)
-            body, kind, headers = self._find(asked)
+            head = await self._head(reader)
+            asked, (body, kind, headers) = self._judge_and_find(head)
         except Refused as refused:
             says = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
             return answer(refused.status, f"{refused.says}\n".encode(), "text/plain", says)
@@ -186,18 +186,22 @@ class Service:
             raise Refused(too_long, f"a head of over {LONGEST_HEAD} bytes") from None
         return head.removesuffix(b"\r\n\r\n")
 
-    def _find(self, asked: Asked) -> _Answer:
-        make = self._pages.get(asked.path)
-        if make is None:
-            known = ", ".join(self._pages)
-            raise Refused(HTTPStatus.NOT_FOUND, f"there is nothing there; there is {known}")
+    def _judge_and_find(self, head: bytes) -> tuple[Asked, _Answer]:
         try:
-            return make()
+            asked = read(head, self._where, self._token)
+            return asked, self._find(asked.path)
         except Refused:
             raise
         except Exception as error:
-            _log.exception("%s could not be answered", asked.path)
+            _log.exception("a request could not be answered")
             raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "it failed; see the log") from error
+
+    def _find(self, path: str) -> _Answer:
+        make = self._pages.get(path)
+        if make is None:
+            known = ", ".join(self._pages)
+            raise Refused(HTTPStatus.NOT_FOUND, f"there is nothing there; there is {known}")
+        return make()
 
     # What there is to see.
 

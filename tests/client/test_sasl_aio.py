@@ -74,9 +74,18 @@ async def test_credentials_that_nobody_asks_for_are_an_error(server, make_aio):
 )
 async def test_a_client_that_speaks_text_is_told_of_the_binary_protocol(any_way, make_aio, options):
     """The server stays silent to a short line, and hangs up on a longer one."""
-    client = make_aio(any_way.url, connect_timeout=1, timeout=20, **options)
+    client = make_aio(any_way.url, connect_timeout=1, timeout=20, down_after=1, **options)
     with pytest.raises((ConnectFailed, PoolTimeout), match="use protocol='binary'"):
         await client.get("a")
+
+
+async def test_a_client_that_speaks_binary_is_told_of_the_text_protocols(make_aio):
+    with MemcachedServer(unix=True, options=["-B", "ascii"]) as server:
+        client = make_aio(
+            server.url, protocol="binary", connect_timeout=1, timeout=20, down_after=1
+        )
+        with pytest.raises((ConnectFailed, PoolTimeout), match="use protocol='auto'"):
+            await client.get("a")
 
 
 async def test_every_command_goes_through_a_server_with_sasl(any_way, make_aio):

@@ -75,9 +75,18 @@ def test_credentials_that_nobody_asks_for_are_an_error(server, make_sync):
 )
 def test_a_client_that_speaks_text_is_told_of_the_binary_protocol(any_way, make_sync, options):
     """The server stays silent to a short line, and hangs up on a longer one."""
-    client = make_sync(any_way.url, connect_timeout=1, timeout=20, **options)
+    client = make_sync(any_way.url, connect_timeout=1, timeout=20, down_after=1, **options)
     with pytest.raises((ConnectFailed, PoolTimeout), match="use protocol='binary'"):
         client.get("a")
+
+
+def test_a_client_that_speaks_binary_is_told_of_the_text_protocols(make_sync):
+    with MemcachedServer(unix=True, options=["-B", "ascii"]) as server:
+        client = make_sync(
+            server.url, protocol="binary", connect_timeout=1, timeout=20, down_after=1
+        )
+        with pytest.raises((ConnectFailed, PoolTimeout), match="use protocol='auto'"):
+            client.get("a")
 
 
 def test_every_command_goes_through_a_server_with_sasl(any_way, make_sync):

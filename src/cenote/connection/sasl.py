@@ -14,13 +14,11 @@ from secrets import token_urlsafe
 from typing import Final
 
 from cenote.connection.credentials import Credentials
-from cenote.connection.login import Flight, Login
+from cenote.connection.login import Login
 from cenote.connection.scram import Mechanism, prepared, scram
 from cenote.errors import AuthenticationFailed, CenoteError, ProtocolError, UnknownCommand
 from cenote.protocol import Reply, binary
 from cenote.protocol.replies import SaslReply
-
-__all__ = ["Flight", "check_sasl", "sasl_login"]
 
 
 def sasl_login(credentials: Credentials) -> Login:

@@ -17,11 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
 from cenote import AsyncClient, Client, Server
+from cenote.cluster.failover import Failover
 from cenote.errors import CenoteError
 from cenote.pool import PoolStats
 from cenote.testing.memcached import MemcachedServer
 
-PATIENCE = 60.0  # seconds after which something hangs: far more than any deadline
+PATIENCE = 240.0  # seconds after which something hangs: far more than any deadline or probe delay
 TIMEOUT = 0.5
 KEYS = 24  # of each writer
 
@@ -124,7 +125,10 @@ def assert_even(name: str, stats: PoolStats) -> None:
 class TaskStorm:
     """The storm over tasks."""
 
-    def __init__(self, seed: int, processes: Sequence[MemcachedServer], requests: int) -> None:
+    def __init__(
+        self, seed: int, processes: Sequence[MemcachedServer], requests: int, failover: Failover
+    ) -> None:
+        self._failover: Failover = failover
         self.ledger = Ledger(seed, writers=24)
         self.demon = Demon(seed, processes)
         self._requests = requests // 24
@@ -134,11 +138,11 @@ class TaskStorm:
         """Let it pass over a client; assert that it did no harm."""
         async with AsyncClient(
             self.demon.servers, timeout=TIMEOUT, connect_timeout=0.4, max_size=4,
-            backoff_base=0.001, backoff_cap=0.02, max_lifetime=0.5,
+            backoff_base=0.001, backoff_cap=0.02, max_lifetime=0.5, failover=self._failover,
         ) as client:  # fmt: skip
             rage = asyncio.create_task(self._rage(client))
             try:
-                async with asyncio.timeout(PATIENCE * 10):
+                async with asyncio.timeout(PATIENCE * 3):
                     await asyncio.gather(*[self._write(client, writer) for writer in range(24)])
             finally:
                 self._raging = False
@@ -214,6 +218,9 @@ class TaskStorm:
         for name in names:
             while not await _stored(client, name):
                 assert monotonic() < deadline, f"seed {self.ledger.seed}: {name} is not served"
+                await asyncio.sleep(
+                    0.005
+                )  # a refusal suspends nobody, and the probe needs the loop
         assert len(await client.get_many(names)) == len(names)
         while client._cluster._leaving or not all(map(is_calm, client.pools().values())):
             assert monotonic() < deadline, f"seed {self.ledger.seed}: {client.pools()}"
@@ -232,7 +239,10 @@ async def _stored(client: AsyncClient, name: str) -> bool:
 class ThreadStorm:
     """The storm over threads."""
 
-    def __init__(self, seed: int, processes: Sequence[MemcachedServer], requests: int) -> None:
+    def __init__(
+        self, seed: int, processes: Sequence[MemcachedServer], requests: int, failover: Failover
+    ) -> None:
+        self._failover: Failover = failover
         self.ledger = Ledger(seed, writers=8)
         self.demon = Demon(seed, processes)
         self._requests = requests // 8
@@ -242,14 +252,14 @@ class ThreadStorm:
         """Let it pass over a client; assert that it did no harm."""
         with Client(
             self.demon.servers, timeout=TIMEOUT, connect_timeout=0.4, max_size=4,
-            backoff_base=0.001, backoff_cap=0.02, max_lifetime=0.5,
+            backoff_base=0.001, backoff_cap=0.02, max_lifetime=0.5, failover=self._failover,
         ) as client:  # fmt: skip
             with ThreadPoolExecutor(9) as executor:
                 rage = executor.submit(self._rage, client)
                 writing = [executor.submit(self._write, client, writer) for writer in range(8)]
                 try:
                     for each in writing:
-                        each.result(PATIENCE * 10)
+                        each.result(PATIENCE * 3)
                 finally:
                     self._raging = False
                     rage.result(PATIENCE)
@@ -314,6 +324,7 @@ class ThreadStorm:
         for name in names:
             while not _kept(client, name):
                 assert monotonic() < deadline, f"seed {self.ledger.seed}: {name} is not served"
+                sleep(0.005)
         assert len(client.get_many(names)) == len(names)
         while client._cluster._leaving or not all(map(is_calm, client.pools().values())):
             assert monotonic() < deadline, f"seed {self.ledger.seed}: {client.pools()}"

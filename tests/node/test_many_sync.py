@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 
@@ -185,3 +186,29 @@ def test_interrupted_it_destroys_what_it_has_not_finished(
     for node in nodes:
         assert node.request(get(b"many0"), soon()) == (b"0", 0, 0)
     assert [node.pool.stats().created for node in nodes[1:]] == [2, 2]
+
+
+def test_a_server_that_has_just_failed_is_asked_when_nothing_of_the_others_is_held(
+    nodes: list[Node], proxies: list[FaultProxy]
+) -> None:
+    """While it is waited for, somebody else can have every connection of the others."""
+    for number, node in enumerate(nodes):
+        put(node, b"many%d" % number, b"v")
+    proxies[0].replies = Stall()
+    with pytest.raises(OperationTimeout):
+        nodes[0].request(get(b"many0"), monotonic() + 0.05)
+    nodes[0].vigil.failed(nodes[0].answered(), monotonic())  # as whoever watches would tell it
+    assert nodes[0].health().state == "suspect"
+    held: list[int] = []
+    checkout = nodes[0].pool.checkout
+
+    def note(deadline: float) -> object:
+        held.extend(node.pool.stats().used for node in nodes[1:])
+        proxies[0].heal()
+        return checkout(deadline)
+
+    nodes[0].pool.checkout = note  # type: ignore[method-assign, assignment]
+    asked = [(node, get(b"many%d" % number)) for number, node in enumerate(nodes)]
+    assert exchange_all(asked, soon()) == [(b"v", 0, 0)] * SIZE
+    assert held == [0, 0]
+    assert not nodes[0].in_doubt()

@@ -270,7 +270,12 @@ class AsyncNode:
             retries=self._lanes.retries + (self._wide.retries if self._wide else 0),
             last_error=self._connector.last_error,
             vigil=self.vigil,
+            suspect=self.in_doubt(),
         )
+
+    def in_doubt(self) -> bool:
+        """Tell whether the server has failed, and not answered since."""
+        return self.vigil.suspect and not self.vigil.answered_since(self.answered())
 
     def watched_by(self, witness: AsyncWitness) -> None:
         """Have somebody told how the server does, from now on."""

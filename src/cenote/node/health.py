@@ -157,6 +157,10 @@ class Vigil:
         if fresh and not self.down:
             self._forgive()
 
+    def answered_since(self, answered: int) -> bool:
+        """Tell whether something was answered since this was last looked at."""
+        return answered > self._answered
+
     def failed(self, answered: int, now: float, count: int = 1, *, lost: bool = False) -> None:
         """Note requests that were not answered: late, lost, or answered with nonsense.
 
@@ -284,6 +288,7 @@ def assess(
     retries: int,
     last_error: str | None,
     vigil: Vigil,
+    suspect: bool = False,
 ) -> NodeHealth:
     """Make a server's health from its pool's statistics.
 
@@ -293,10 +298,11 @@ def assess(
         retries: Requests that were sent a second time.
         last_error: Text of the latest failed connect, None if the latest succeeded.
         vigil: What is known beside that.
+        suspect: Whether it has failed, and not answered since.
     """
     return NodeHealth(
         name=name,
-        state=_state(stats, last_error, vigil),
+        state=_state(stats, last_error, down=vigil.down, suspect=suspect),
         connections=stats.live,
         connect_failures=stats.create_errors,
         retries=retries,
@@ -309,9 +315,9 @@ def assess(
     )
 
 
-def _state(stats: PoolStats, last_error: str | None, vigil: Vigil) -> State:
-    if vigil.down or stats.state == "down" or (last_error is not None and not stats.live):
+def _state(stats: PoolStats, last_error: str | None, *, down: bool, suspect: bool) -> State:
+    if down or stats.state == "down" or (last_error is not None and not stats.live):
         return "down"
-    if vigil.suspect:
+    if suspect:
         return "suspect"
     return "up" if stats.created else "unknown"

@@ -6,6 +6,9 @@ batches can not wait for each other's however small the pools are: of the server
 for, whoever holds the last one waits for nobody. For the same reason a request that may be sent
 again is sent when the batch holds nothing any more.
 
+A server that has just failed is asked last, when the batch holds nothing of the others: whoever
+waits for one that may be dead must not keep theirs.
+
 Whatever interrupts a batch destroys the connections that have not been finished. Twin:
 ``many_aio.py``.
 """
@@ -34,6 +37,16 @@ def exchange_all(asked: Sequence[tuple[Node, Request]], deadline: float) -> list
         deadline: Absolute, on the monotonic clock; covers everything.
     """
     flights = [_Flight(node, request) for node, request in asked]
+    doubtful = [flight for flight in flights if flight.in_doubt()]
+    _fly(
+        [flight for flight in flights if flight not in doubtful] if doubtful else flights, deadline
+    )
+    _fly(doubtful, deadline)
+    return [flight.land(deadline) for flight in flights]
+
+
+def _fly(flights: Sequence[_Flight], deadline: float) -> None:
+    """Start all, finish all; nothing is held any more after that."""
     try:
         for flight in flights:
             flight.start(deadline)
@@ -43,7 +56,6 @@ def exchange_all(asked: Sequence[tuple[Node, Request]], deadline: float) -> list
         for flight in flights:
             flight.abandon(error)
         raise
-    return [flight.land(deadline) for flight in flights]
 
 
 class _Flight:
@@ -57,6 +69,10 @@ class _Flight:
         self._entry: Entry[Connection] | None = None
         self._result: Reply = None
         self._again = False
+
+    def in_doubt(self) -> bool:
+        """Tell whether the server has failed lately, and not answered since."""
+        return self._node.in_doubt()
 
     def start(self, deadline: float) -> None:
         pool = self._node.pool

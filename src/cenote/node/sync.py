@@ -208,7 +208,12 @@ class Node:
             retries=self.retries,
             last_error=self._connector.last_error,
             vigil=self.vigil,
+            suspect=self.in_doubt(),
         )
+
+    def in_doubt(self) -> bool:
+        """Tell whether the server has failed, and not answered since."""
+        return self.vigil.suspect and not self.vigil.answered_since(self.answered())
 
     def watched_by(self, witness: Witness) -> None:
         """Have somebody told how the server does, from now on."""

@@ -174,6 +174,11 @@ GOALS: tuple[Goal, ...] = (
     Goal("get_many(100), 4 servers", "four servers", "get_multi 100", 3, "pymemcache HashClient"),
     Goal("get_many(100), 4 servers", "four servers", "get_multi 100", 2, "python-memcached"),
     Goal("get, 4 servers beside 1", "four servers", "get", 0.95, _ONE),
+    *[
+        Goal("keys beside a dead server", "dead server", column, 0.9, f"{ours}, all up", ours)
+        for ours in ("cenote", "cenote rehash")
+        for column in ("get", "get_multi 100")
+    ],
     Goal("asyncio, 4 servers beside 1", "four servers, tasks", "256 tasks, get", 1.0, _ONE),
     Goal("get, watched", "watched", "get", 0.97, "cenote", ours="cenote, watched"),
     Goal("get, with histograms", "watched", "get", 0.9, "cenote", ours="cenote, histograms"),

@@ -16,6 +16,7 @@ from cenote import connectors, telemetry
 from cenote.cluster.router import placer_for
 from cenote.telemetry import operations
 
+DEAD_HOST = "127.0.0.250"  # nobody listens there
 DEFAULTS = {"max_size": 4}
 UPKEEP = DEFAULTS | {
     "max_lifetime": 1800.0,
@@ -58,6 +59,43 @@ async def async_client(place: Place) -> AsyncVerbs:
 def client_of_four(place: Place) -> Verbs:
     mc = cenote.Client(place.all, max_size=place.connections, timeout=5.0)
     return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+
+def with_a_dead_one(failover: str):
+    """A client of four servers, at one of which nobody listens; it has noticed."""
+
+    def factory(place: Place) -> Verbs:
+        servers = [cenote.Server.at(url, name=f"server-{n}") for n, url in enumerate(place.all)]
+        dead = cenote.Server.at(f"{DEAD_HOST}:{place.port}", name=servers[-1].name)
+        mc = cenote.Client(
+            [*servers[:-1], dead],
+            max_size=place.connections,
+            timeout=5.0,
+            failover=failover,
+            on_error="miss",
+        )
+        while not mc.nodes()[dead.name].ejected:
+            mc.get_many([f"wake:{number}" for number in range(100)])
+        return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+    return factory
+
+
+def all_up(failover: str):
+    """The same client, where all four servers are up."""
+
+    def factory(place: Place) -> Verbs:
+        servers = [cenote.Server.at(url, name=f"server-{n}") for n, url in enumerate(place.all)]
+        mc = cenote.Client(
+            servers,
+            max_size=place.connections,
+            timeout=5.0,
+            failover=failover,
+            on_error="miss",
+        )
+        return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+    return factory
 
 
 async def async_client_of_four(place: Place) -> AsyncVerbs:
@@ -237,6 +275,12 @@ CONTENDERS = {
     "four servers, tasks": {
         "cenote": async_client_of_four,
         "cenote, one of them": async_client,
+    },
+    "dead server": {
+        "cenote": with_a_dead_one("fail"),
+        "cenote, all up": all_up("fail"),
+        "cenote rehash": with_a_dead_one("rehash"),
+        "cenote rehash, all up": all_up("rehash"),
     },
     "watched": {
         "cenote": client,

@@ -178,6 +178,17 @@ GROUPS = (
         connections=8,
     ),
     Group(
+        name="dead server",
+        title="One thread, 4 servers (one process) of which one is dead: gets of the others' keys",
+        workload="dead_server",
+        columns=("get", "get_multi 100"),
+        slice_seconds=0.12,
+        rounds=25,
+        server="pinned",
+        servers=4,
+        pinned=True,
+    ),
+    Group(
         name="watched",
         title="A client that is watched, one thread, server on the same core, gets per second",
         workload="single",

@@ -29,6 +29,7 @@ class Certified:
 
     server: ssl.SSLContext
     client: ssl.SSLContext
+    authority: trustme.CA
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +39,7 @@ def certified() -> Certified:
     authority.issue_cert("localhost").configure_cert(server)
     client = ssl.create_default_context()
     authority.configure_trust(client)
-    return Certified(server, client)
+    return Certified(server, client, authority)
 
 
 @pytest.fixture

@@ -105,9 +105,9 @@ def test_a_server_that_accepts_and_is_silent_costs_a_handshake_no_more_than_its_
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(OperationTimeout, match="TLS handshake"):
-            connectors.tcp("127.0.0.1", port, tls=True).connect(0.1)
+            connectors.tcp("127.0.0.1", port, tls=True).connect(1.0)
         with pytest.raises(OperationTimeout, match="TLS handshake"):
-            connectors.http("127.0.0.1", port, tls=True).connect(0.1)
+            connectors.http("127.0.0.1", port, tls=True).connect(1.0)
 
 
 def test_a_server_that_hangs_up_in_the_handshake_is_told(lines: LineServer) -> None:

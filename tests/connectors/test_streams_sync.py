@@ -10,14 +10,17 @@ import threading
 from pathlib import Path
 
 import pytest
+import trustme
 
 from cenote import (
+    TLS,
     ConnectFailed,
     ConnectionLost,
     LeaseError,
     OperationTimeout,
     Pool,
     ProtocolError,
+    TLSError,
     connectors,
 )
 from cenote.connectors import Stream
@@ -297,13 +300,13 @@ def test_who_can_not_prove_its_name_is_not_connected_to(
     secret_lines: LineServer, certified: Certified
 ) -> None:
     connector = connectors.tcp("127.0.0.1", secret_lines.port, certified.client)
-    with pytest.raises(ssl.SSLCertVerificationError):
+    with pytest.raises(TLSError, match="the certificate of"):
         connector.connect(20)
 
 
 def test_who_is_not_trusted_is_not_connected_to(secret_lines: LineServer) -> None:
     connector = connectors.tcp("localhost", secret_lines.port, ssl.create_default_context())
-    with pytest.raises(ssl.SSLCertVerificationError):
+    with pytest.raises(TLSError, match="the certificate of"):
         connector.connect(20)
 
 
@@ -314,6 +317,32 @@ def test_a_plain_server_does_not_pass_for_a_secret_one(
     connector = connectors.tcp("localhost", lines.port, certified.client)
     with pytest.raises(OSError, match="TLS handshake"):
         connector.connect(0.2)
+
+
+def test_tls_over_a_unix_socket_needs_a_name_and_leaves_no_socket_behind_without(
+    tmp_path: Path, certified: Certified
+) -> None:
+    with LineServer(str(tmp_path / "lines.sock"), tls=certified.server) as server:
+        path = str(server.where)
+        with pytest.raises(ValueError, match="server_hostname"):
+            connectors.unix(path, certified.client).connect(20)
+        named = connectors.unix(path, certified.client, server_hostname="localhost")
+        with Pool(named, timeout=20) as pool, pool.connection() as stream:
+            assert ask(stream, b"say secret") == b"secret\n"
+
+
+def test_a_renewed_authority_is_noticed_without_a_restart(
+    secret_lines: LineServer, certified: Certified, tmp_path: Path
+) -> None:
+    authority = tmp_path / "authority.pem"
+    trustme.CA().cert_pem.write_to_path(authority)
+    secret = connectors.tcp("localhost", secret_lines.port, TLS(ca=authority))
+    with pytest.raises(TLSError, match="not trusted"):
+        secret.connect(20)
+    certified.authority.cert_pem.write_to_path(authority)
+    stream = secret.connect(20)
+    assert ask(stream, b"say renewed") == b"renewed\n"
+    stream.close()
 
 
 def test_a_caller_in_another_thread_can_go_on_with_a_stream(lines: LineServer) -> None:

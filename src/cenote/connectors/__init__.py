@@ -10,7 +10,6 @@ that a program of threads does not pay for asyncio.
 
 from __future__ import annotations
 
-from cenote.connectors.contexts import TLS
 from cenote.connectors.databases_sync import Database, DBAPIConnection, dbapi
 from cenote.connectors.http_sync import HTTPConnection, HTTPResponse
 from cenote.connectors.origins_sync import HTTPConnector, http, origin
@@ -18,7 +17,6 @@ from cenote.connectors.stream_sync import Stream
 from cenote.connectors.streams_sync import StreamConnector, tcp, unix
 
 __all__ = [
-    "TLS",
     "DBAPIConnection",
     "Database",
     "HTTPConnection",

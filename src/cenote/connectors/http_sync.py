@@ -32,6 +32,8 @@ from cenote.errors import CenoteError, ConnectionLost, OperationTimeout, Protoco
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+    from cenote.connection.tls import Securing
+
 _IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}  # RFC 9110, 9.2.2
 
 
@@ -59,9 +61,7 @@ class HTTPConnection(http.client.HTTPConnection):
     no retry, and a response that was not read to its end costs the connection.
     """
 
-    def __init__(
-        self, host: str, port: int, tls: ssl.SSLContext | None, timeout: float | None
-    ) -> None:
+    def __init__(self, host: str, port: int, tls: Securing | None, timeout: float | None) -> None:
         super().__init__(host, port)
         self.default_port = http.client.HTTPS_PORT if tls else http.client.HTTP_PORT
         self.response_class = self._respond  # type: ignore[assignment]
@@ -173,10 +173,12 @@ class HTTPConnection(http.client.HTTPConnection):
         if deadline is None:
             deadline = math.inf if self._limit is None else began + self._limit
         address = TCPAddress(self.host, self.port)
+        context = self._tls.context() if self._tls else None
         sock = open_socket(address, began, deadline)
-        if self._tls is not None:
+        if self._tls is not None and context is not None:
             sock.setblocking(False)
-            sock = secure(sock, self._tls, self.host, address, began, deadline)
+            name = self._tls.name_for(self.host)
+            sock = secure(sock, context, name, address, began, deadline)
         self.sock = sock
 
     def putrequest(

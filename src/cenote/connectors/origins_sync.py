@@ -6,13 +6,11 @@ from http import client
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cenote.connectors.contexts import TLS, context_of
+from cenote.connection.tls import AnyTLS, Securing, securing
 from cenote.connectors.http_sync import HTTPConnection
 from cenote.errors import CenoteError, ConfigurationError
 
 if TYPE_CHECKING:
-    import ssl
-
     from cenote.pool.connector import Verdict
 
 _PORTS = {"http": client.HTTP_PORT, "https": client.HTTPS_PORT}
@@ -21,9 +19,7 @@ _PORTS = {"http": client.HTTP_PORT, "https": client.HTTPS_PORT}
 class HTTPConnector:
     """Opens HTTP connections to one server; made by ``http`` and ``origin``."""
 
-    def __init__(
-        self, host: str, port: int, tls: ssl.SSLContext | None, timeout: float | None
-    ) -> None:
+    def __init__(self, host: str, port: int, tls: Securing | None, timeout: float | None) -> None:
         self._host = host
         self._port = port
         self._tls = tls
@@ -66,27 +62,32 @@ class HTTPConnector:
 
 
 def http(
-    host: str, port: int | None = None, tls: TLS = None, *, timeout: float | None = 10.0
+    host: str,
+    port: int | None = None,
+    tls: AnyTLS | bool | None = None,
+    *,
+    timeout: float | None = 10.0,
 ) -> HTTPConnector:
     """Connect to an HTTP server, with TLS or without.
 
     Args:
         host: A name, looked up for each connection, or a literal address.
         port: The port; by default the scheme's.
-        tls: A context for TLS; True: one that trusts what the system trusts; None: no TLS.
+        tls: A ``cenote.TLS`` (its files are read again when they have changed) or an
+            ``ssl.SSLContext``; True: ``TLS()``; None: no TLS.
         timeout: Seconds that ``fetch`` may take unless it says otherwise; None: no limit.
     """
-    context = context_of(tls)
-    usual = _PORTS["https" if context else "http"]
-    return HTTPConnector(host, usual if port is None else port, context, timeout)
+    secured = securing(tls)
+    usual = _PORTS["https" if secured else "http"]
+    return HTTPConnector(host, usual if port is None else port, secured, timeout)
 
 
-def origin(url: str, *, tls: ssl.SSLContext | None = None) -> HTTPConnector:
+def origin(url: str, *, tls: AnyTLS | None = None) -> HTTPConnector:
     """Connect to the origin of a URL: what a ``KeyedPool`` of HTTP connections is made of.
 
     Args:
         url: ``http://host``, ``https://host:port``; a path is ignored.
-        tls: A context for ``https``; by default one that trusts what the system trusts.
+        tls: For ``https``, as for ``http``; by default ``TLS()``.
 
     Raises:
         ConfigurationError: It is no URL of HTTP.

@@ -7,7 +7,7 @@ import ssl
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from cenote.connection import failures
+from cenote.connection import failures, tls_failures
 from cenote.connectors.stream_sync import wait_for
 
 if TYPE_CHECKING:
@@ -28,12 +28,20 @@ def secure(
 
     Raises:
         OperationTimeout: The deadline passed, with ``phase="connect"``.
-        OSError: The peer hung up, or is not who it should be (``ssl.SSLCertVerificationError``).
+        OSError: The peer hung up, or speaks no TLS.
+        TLSError: Its certificate is refused.
     """
-    secured = context.wrap_socket(sock, server_hostname=hostname, do_handshake_on_connect=False)
+    try:
+        secured = context.wrap_socket(sock, server_hostname=hostname, do_handshake_on_connect=False)
+    except BaseException:
+        sock.close()
+        raise
     try:
         while (events := _step(secured)) and wait_for(secured, events, deadline):
             pass
+    except ssl.SSLCertVerificationError as error:
+        secured.close()
+        raise tls_failures.rejected(address, hostname, error) from error
     except BaseException:
         secured.close()
         raise

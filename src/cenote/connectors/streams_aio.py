@@ -6,20 +6,20 @@ Strategy: that of ``streams_sync.py``, for an event loop.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from cenote.connection import failures
+from cenote.connection import failures, tls_failures
 from cenote.connection.address import Address, TCPAddress, UnixAddress
 from cenote.connection.opening_aio import Opening
+from cenote.connection.tls import AnyTLS, Securing, securing
 from cenote.connectors import endings
-from cenote.connectors.contexts import TLS, context_of
 from cenote.connectors.stream_aio import AsyncStream
 
 if TYPE_CHECKING:
     import socket
-    import ssl
 
     from cenote.pool.connector import Verdict
 
@@ -30,7 +30,7 @@ class AsyncStreamConnector:
     def __init__(
         self,
         address: Address,
-        tls: ssl.SSLContext | None,
+        tls: Securing | None,
         server_hostname: str | None,
         timeout: float | None,
         one_way: bool,
@@ -47,27 +47,32 @@ class AsyncStreamConnector:
         Raises:
             OperationTimeout: The time was up, with ``phase="connect"``.
             OSError: No address could be connected to, or the TLS handshake failed.
+            TLSError: The peer's certificate is refused, or a file of ours can not be loaded.
         """
         began = monotonic()
         opening = Opening(self._address)
+        context = self._tls.context() if self._tls else None
         try:
             async with asyncio.timeout(timeout):
                 sock = await opening.run()
                 opening.state = "TLS handshake" if self._tls else opening.state
-                return await self._attach(sock)
+                return await self._attach(sock, context)
+        except ssl.SSLCertVerificationError as error:
+            raise tls_failures.rejected(self._address, self._server_hostname, error) from error
         except TimeoutError as error:
             seconds = monotonic() - began
             raise failures.connect_timed_out(self._address, seconds, opening.state) from error
 
-    async def _attach(self, sock: socket.socket) -> AsyncStream:
+    async def _attach(self, sock: socket.socket, context: ssl.SSLContext | None) -> AsyncStream:
         """Put a connected socket under the event loop's care; closed if that fails."""
         loop = asyncio.get_running_loop()
         is_unix = isinstance(self._address, UnixAddress)
         create = loop.create_unix_connection if is_unix else loop.create_connection
-        hostname = self._server_hostname if self._tls else None
         make = partial(AsyncStream, sock, self._address, self._timeout, one_way=self._one_way)
         try:
-            _, stream = await create(make, sock=sock, ssl=self._tls, server_hostname=hostname)
+            _, stream = await create(
+                make, sock=sock, ssl=context, server_hostname=self._server_hostname
+            )
         except BaseException:
             sock.close()
             raise
@@ -100,26 +105,27 @@ class AsyncStreamConnector:
 def tcp(
     host: str,
     port: int,
-    tls: TLS = None,
+    tls: AnyTLS | bool | None = None,
     *,
     server_hostname: str | None = None,
     timeout: float | None = 5.0,
     one_way: bool = False,
 ) -> AsyncStreamConnector:
     """Connect to a TCP service, with TLS or without; the arguments are those of ``Pool``'s."""
-    name = server_hostname or host
-    return AsyncStreamConnector(TCPAddress(host, port), context_of(tls), name, timeout, one_way)
+    secured = securing(tls)
+    name = (server_hostname or secured.name_for(host)) if secured else None
+    return AsyncStreamConnector(TCPAddress(host, port), secured, name, timeout, one_way)
 
 
 def unix(
     path: str,
-    tls: TLS = None,
+    tls: AnyTLS | bool | None = None,
     *,
     server_hostname: str | None = None,
     timeout: float | None = 5.0,
     one_way: bool = False,
 ) -> AsyncStreamConnector:
     """Connect to a service on a unix stream socket; the arguments are those of ``Pool``'s."""
-    return AsyncStreamConnector(
-        UnixAddress(path), context_of(tls), server_hostname, timeout, one_way
-    )
+    secured = securing(tls)
+    name = (server_hostname or secured.name_for(None)) if secured else None
+    return AsyncStreamConnector(UnixAddress(path), secured, name, timeout, one_way)

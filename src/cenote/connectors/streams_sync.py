@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 from cenote.connection.address import Address, TCPAddress, UnixAddress
 from cenote.connection.opening_sync import open_socket
+from cenote.connection.tls import AnyTLS, Securing, securing
 from cenote.connectors import endings
-from cenote.connectors.contexts import TLS, context_of
 from cenote.connectors.securing_sync import secure
 from cenote.connectors.stream_sync import Stream
 
 if TYPE_CHECKING:
-    import ssl
-
     from cenote.pool.connector import Verdict
 
 
@@ -29,7 +27,7 @@ class StreamConnector:
     def __init__(
         self,
         address: Address,
-        tls: ssl.SSLContext | None,
+        tls: Securing | None,
         server_hostname: str | None,
         timeout: float | None,
         one_way: bool,
@@ -46,14 +44,16 @@ class StreamConnector:
         Raises:
             OperationTimeout: The time was up, with ``phase="connect"``.
             OSError: No address could be connected to, or the TLS handshake failed.
+            TLSError: The peer's certificate is refused, or a file of ours can not be loaded.
         """
         began = monotonic()
         deadline = began + timeout
+        context = self._tls.context() if self._tls else None
         sock = open_socket(self._address, began, deadline)
         sock.setblocking(False)
-        if self._tls is not None:
+        if context is not None:
             hostname = self._server_hostname
-            sock = secure(sock, self._tls, hostname, self._address, began, deadline)
+            sock = secure(sock, context, hostname, self._address, began, deadline)
         return Stream(sock, self._address, self._timeout, one_way=self._one_way)
 
     def close(self, stream: Stream) -> None:
@@ -83,7 +83,7 @@ class StreamConnector:
 def tcp(
     host: str,
     port: int,
-    tls: TLS = None,
+    tls: AnyTLS | bool | None = None,
     *,
     server_hostname: str | None = None,
     timeout: float | None = 5.0,
@@ -94,19 +94,21 @@ def tcp(
     Args:
         host: A name, looked up for each connection, or a literal address.
         port: The port.
-        tls: A context for TLS; True: one that trusts what the system trusts; None: no TLS.
+        tls: A ``cenote.TLS`` (its files are read again when they have changed) or an
+            ``ssl.SSLContext``; True: ``TLS()``; None: no TLS.
         server_hostname: Whom the peer's certificate must name; by default ``host``.
         timeout: Seconds that a call of a stream may take unless it says otherwise; None: no limit.
         one_way: The server answers nothing: a connection that was only sent on may be used again.
             Otherwise it is closed, since an answer may still come.
     """
-    name = server_hostname or host
-    return StreamConnector(TCPAddress(host, port), context_of(tls), name, timeout, one_way)
+    secured = securing(tls)
+    name = (server_hostname or secured.name_for(host)) if secured else None
+    return StreamConnector(TCPAddress(host, port), secured, name, timeout, one_way)
 
 
 def unix(
     path: str,
-    tls: TLS = None,
+    tls: AnyTLS | bool | None = None,
     *,
     server_hostname: str | None = None,
     timeout: float | None = 5.0,
@@ -117,4 +119,6 @@ def unix(
     Args:
         path: Of the socket.
     """
-    return StreamConnector(UnixAddress(path), context_of(tls), server_hostname, timeout, one_way)
+    secured = securing(tls)
+    name = (server_hostname or secured.name_for(None)) if secured else None
+    return StreamConnector(UnixAddress(path), secured, name, timeout, one_way)

@@ -415,6 +415,44 @@ async def test_a_server_that_flaps_is_told_of_every_time(connect_aio, world, log
     assert client.nodes()["server-0"].ejections == 3
 
 
+# Servers that fail and servers that come and go.
+
+
+async def test_a_server_that_is_down_may_be_replaced(connect_aio, world, log, spare):
+    client = connect_aio()
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    assert sorted(await client.set_many(NEW)) == sorted(owned_by(world.servers, 0))
+    await client.replace_node("server-0", Server.at(spare.url, name="server-0"))
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+    assert not client.nodes()["server-0"].ejected
+    assert log.events == [("down", "server-0")]
+
+
+async def test_a_server_that_is_down_may_leave(connect_aio, world, log):
+    client = connect_aio(failover="rehash")
+    assert await client.set_many(OLD) == []
+    world.strike()
+    await noticed(client, log)
+    await client.remove_node("server-0")
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+    assert list(client.nodes()) == ["server-1", "server-2"]
+
+
+async def test_a_server_that_has_come_is_watched_like_the_others(connect_aio, world, log, spare):
+    client = connect_aio(failover="rehash")
+    await client.add_node(Server.at(spare.url, name="server-3"))
+    assert await client.set_many(OLD) == []
+    spare.kill()
+    await noticed(client, log)
+    assert log.events == [("down", "server-3")]
+    assert await client.set_many(NEW) == []
+    assert await client.get_many(KEYS) == NEW
+
+
 # How many.
 
 

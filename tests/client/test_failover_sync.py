@@ -414,6 +414,44 @@ def test_a_server_that_flaps_is_told_of_every_time(connect_sync, world, log):
     assert client.nodes()["server-0"].ejections == 3
 
 
+# Servers that fail and servers that come and go.
+
+
+def test_a_server_that_is_down_may_be_replaced(connect_sync, world, log, spare):
+    client = connect_sync()
+    assert client.set_many(OLD) == []
+    world.strike()
+    noticed(client, log)
+    assert sorted(client.set_many(NEW)) == sorted(owned_by(world.servers, 0))
+    client.replace_node("server-0", Server.at(spare.url, name="server-0"))
+    assert client.set_many(NEW) == []
+    assert client.get_many(KEYS) == NEW
+    assert not client.nodes()["server-0"].ejected
+    assert log.events == [("down", "server-0")]
+
+
+def test_a_server_that_is_down_may_leave(connect_sync, world, log):
+    client = connect_sync(failover="rehash")
+    assert client.set_many(OLD) == []
+    world.strike()
+    noticed(client, log)
+    client.remove_node("server-0")
+    assert client.set_many(NEW) == []
+    assert client.get_many(KEYS) == NEW
+    assert list(client.nodes()) == ["server-1", "server-2"]
+
+
+def test_a_server_that_has_come_is_watched_like_the_others(connect_sync, world, log, spare):
+    client = connect_sync(failover="rehash")
+    client.add_node(Server.at(spare.url, name="server-3"))
+    assert client.set_many(OLD) == []
+    spare.kill()
+    noticed(client, log)
+    assert log.events == [("down", "server-3")]
+    assert client.set_many(NEW) == []
+    assert client.get_many(KEYS) == NEW
+
+
 # How many.
 
 

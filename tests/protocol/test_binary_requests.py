@@ -176,13 +176,16 @@ def test_expiries_out_of_range_are_refused(encode, exptime):
             refused()
 
 
-def test_empty_batches_and_unknown_verbs_are_refused(encode):
+def test_what_no_frame_can_say_is_refused(encode):
     for refused in (
         lambda: encode.get_many([]),
         lambda: encode.set_many([], 0),
         lambda: encode.delete_many([]),
         lambda: encode.store("put", b"k", b"v", 0, 0),
         lambda: encode.stats("two\r\nlines"),
+        lambda: encode.get(b"k" * 65536),
+        lambda: encode.delete_many([b"k" * 65536]),
+        lambda: encode.set_many([(b"k" * 65536, b"", 0)], 0),
     ):
         with pytest.raises(InvalidArgument):
             refused()

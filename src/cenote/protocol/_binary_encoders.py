@@ -25,6 +25,7 @@ _STRIDE: Final = 0x9E3779B1
 room behind each opaque for the frames of a batch."""
 
 _MASK: Final = 0xFFFFFFFF
+_LONGEST: Final = 0xFFFF  # bytes of a key: its length has two
 _PAST: Final = 30 * 24 * 60 * 60 + 1  # a moment in 1970
 _NO_CREATION: Final = 0xFFFFFFFF
 _NEVER_ISSUED: Final = (1 << 64) - 1
@@ -45,6 +46,8 @@ def _frame(
     value: bytes = b"",
     cas: int = 0,
 ) -> bytes:
+    if len(key) > _LONGEST:
+        raise InvalidArgument("a key must be shorter than 64 KB")
     size = len(extras) + len(key) + len(value)
     header = f.HEADER.pack(f.ASKS, opcode, len(key), len(extras), 0, 0, size, opaque & _MASK, cas)
     return b"%b%b%b%b" % (header, extras, key, value)

@@ -63,6 +63,7 @@ from cenote.pool import (
 from cenote.pool.aio import AsyncPool
 from cenote.pool.keyed_aio import AsyncKeyedPool
 from cenote.pool.keyed_sync import KeyedPool
+from cenote.pool.sizing import Advice, size
 from cenote.pool.sync import Pool
 from cenote.pool.thread_mapped_sync import ThreadMappedPool
 from cenote.protocol import IMPLEMENTATION as implementation  # noqa: N811 - a plain name for users
@@ -72,6 +73,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DNS",
     "TLS",
+    "Advice",
     "AsyncClient",
     "AsyncConnector",
     "AsyncDiscovery",
@@ -135,4 +137,5 @@ __all__ = [
     "WrongLoop",
     "__version__",
     "implementation",
+    "size",
 ]

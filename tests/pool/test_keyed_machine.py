@@ -383,7 +383,7 @@ class KeyedMachine(RuleBasedStateMachine):
         for front in ring.fronts.values():
             self.assert_key(front)
         self.assert_served()
-        stats = ring.stats()
+        stats = ring.stats(self.now)
         assert stats.acquired == self.leased + self.unclaimed()
         assert stats.created == len(self.resources)
 

@@ -11,6 +11,7 @@ from cenote.cli.failures import one_line
 from cenote.cli.items import delete, get, set_
 from cenote.cli.options import FAILED
 from cenote.cli.servers import ping, stats
+from cenote.cli.sizing import size_command
 from cenote.cli.top.command import top
 
 
@@ -44,5 +45,5 @@ def cli() -> None:
     """
 
 
-for command in (demo, doctor, ping, get, set_, delete, stats, top):
+for command in (demo, doctor, ping, get, set_, delete, stats, top, size_command):
     cli.add_command(command)

@@ -23,6 +23,7 @@ cdef class Entry(Root):
     cdef public Times times
     cdef public object ref
     cdef public object key
+    cdef public object trail
     cdef public long serial
     cdef public long uses
     cdef public long generation
@@ -32,6 +33,8 @@ cdef class Entry(Root):
     cdef public double idle_since
     cdef public double leased_at
     cdef public double ping_after
+    cdef public double held
+    cdef public double held_squared
     cdef public bint reported
     cdef public bint replacing
 
@@ -50,6 +53,7 @@ cdef class IdleStack(Root):
     cdef public object is_clean
     cdef public bint sites
     cdef public bint timed
+    cdef public object trace
     cdef public bint watched
     cdef object _name
     cdef object _acquired

@@ -22,7 +22,8 @@ from cenote.pool.connector import AsyncConnector, AsyncHooks, Classify, async_ho
 from cenote.pool.driver_aio import AsyncDriver
 from cenote.pool.fast_path import Entry
 from cenote.pool.observer import Observer
-from cenote.pool.options import Fairness, Nested, OnDown, Order, PoolOptions
+from cenote.pool.options import TARGET_WAIT, Fairness, Nested, OnDown, Order, PoolOptions
+from cenote.pool.sizing import SHARE, Advice
 from cenote.pool.stats import CloseReport, Holder, PoolStats
 from cenote.pool.waiters import Ticket
 
@@ -83,6 +84,8 @@ class AsyncPool(AsyncDriver[T]):
         keepalive: float | None = None,
         leak_after: float | None = None,
         nested: Nested = "allow",
+        target_wait: float = TARGET_WAIT,
+        autosize: tuple[int, int] | None = None,
         histograms: bool = False,
         check: Callable[[T], Awaitable[bool] | bool] | bool = True,
         reset: Callable[[T], object] | bool = True,
@@ -99,7 +102,8 @@ class AsyncPool(AsyncDriver[T]):
             backoff_base=backoff_base, backoff_cap=backoff_cap, on_down=on_down,
             down_after=down_after, max_idle=max_idle, max_lifetime=max_lifetime,
             lifetime_jitter=lifetime_jitter, max_uses=max_uses, check_after=check_after,
-            keepalive=keepalive, leak_after=leak_after, nested=nested, histograms=histograms,
+            keepalive=keepalive, leak_after=leak_after, nested=nested, target_wait=target_wait,
+            autosize=autosize, histograms=histograms,
         )  # fmt: skip
         found = async_hooks(connector, check=check, reset=reset, classify=classify)
         self._set_up(found, options, name, observer, clock, rng)
@@ -327,6 +331,20 @@ class AsyncPool(AsyncDriver[T]):
     def stats(self) -> PoolStats:
         """Describe the pool at this instant."""
         return self._order(self._core.snapshot)
+
+    def advise(self, share: float = SHARE, since: PoolStats | None = None) -> Advice | None:
+        """Work out from live measurements how large the pool should be.
+
+        Args:
+            share: Share of the callers that should wait for ``target_wait`` at most.
+            since: An earlier ``stats()``, to measure from there (a busy hour says more than a
+                day); ``None``: from the first use on.
+
+        Returns:
+            The advice, whose ``str`` can be read, with the numbers that it used; ``None``: no lease
+            has ended yet.
+        """
+        return self._order(lambda now: self._core.advise(since, share, now))
 
     def holders(self) -> list[Holder]:
         """Describe the leases that are out, longest held first."""

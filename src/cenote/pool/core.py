@@ -68,7 +68,8 @@ from cenote.pool.leasing import Leasing
 from cenote.pool.observer import Observer
 from cenote.pool.options import PoolOptions, check_sizes
 from cenote.pool.roster import Roster
-from cenote.pool.state import Describe, anonymous
+from cenote.pool.sizing import Advice, advise
+from cenote.pool.state import Describe, anonymous, never_gone
 from cenote.pool.stats import Holder, PoolStats, Reason
 from cenote.pool.tallies import Tallies
 from cenote.pool.upkeep import Upkeep
@@ -85,6 +86,7 @@ class PoolCore(Leasing[T]):
         options: What governs it.
         rng: Draws jitter.
         who: Names the present thread or task; its results are made readable by ``describe``.
+        is_gone: Says whether what ``who`` returned has ended.
         describe: Turns what ``who`` returned into (name, place where it is now).
         is_clean: Asked by ``give``, without lock, whether a resource may be reused as it is.
         checks, resets, pings: Which of these hooks exist.
@@ -112,6 +114,7 @@ class PoolCore(Leasing[T]):
         rng: Random,
         who: Callable[[], object] = lambda: None,
         describe: Describe = anonymous,
+        is_gone: Callable[[object], bool] = never_gone,
         is_clean: Callable[[T], bool] | None = None,
         checks: bool = False,
         resets: bool = False,
@@ -121,8 +124,8 @@ class PoolCore(Leasing[T]):
         key: Any = None,
     ) -> None:
         super().__init__(
-            name, options, rng=rng, who=who, describe=describe, is_clean=is_clean, checks=checks,
-            resets=resets, observer=observer, budget=budget, key=key,
+            name, options, rng=rng, who=who, describe=describe, is_gone=is_gone, is_clean=is_clean,
+            checks=checks, resets=resets, observer=observer, budget=budget, key=key,
         )  # fmt: skip
         self.upkeep: Upkeep[T] = Upkeep(self, rng, pings)
 
@@ -136,8 +139,7 @@ class PoolCore(Leasing[T]):
         """
         if self.phase == "closed":
             raise refusals.closed(self, None, now)
-        if self.phase == "opening":
-            self.phase = "ready"
+        self.begin(now)
         self.settle(now)
 
     def refusal(
@@ -256,6 +258,7 @@ class PoolCore(Leasing[T]):
         """
         if self.phase in ("draining", "closed"):
             raise refusals.closed(self, None, now)
+        self.begin(now)
         self.phase = "paused"
         self.stack.barrier = ALWAYS
         self.settle(now)
@@ -279,7 +282,7 @@ class PoolCore(Leasing[T]):
     def too_cold(self, now: float) -> PoolError:
         """Build the error of ``open(wait=True)`` when it took too long."""
         self.settle(now)
-        return refusals.cold(self)
+        return refusals.cold(self, now)
 
     def drain(self, now: float) -> None:
         """Refuse newcomers; those who wait are still served. See ``drained``."""
@@ -306,16 +309,21 @@ class PoolCore(Leasing[T]):
             entry.state = FOREIGN
         return inherited
 
-    def forget(self) -> PoolStats:
+    def forget(self, now: float) -> PoolStats:
         """Begin counting anew, while nothing is held; returns what was counted so far."""
-        past = reports.snapshot(self)
+        past = reports.snapshot(self, now)
         self.tallies, self.roster = Tallies(self.options.histograms), Roster()
         return past
 
     def snapshot(self, now: float) -> PoolStats:
         """Describe the pool at this instant."""
         self.settle(now)
-        return reports.snapshot(self)
+        return reports.snapshot(self, now)
+
+    def advise(self, since: PoolStats | None, share: float, now: float) -> Advice | None:
+        """Say how large the pool should be; ``None``: nothing was measured yet."""
+        stats = self.snapshot(now)
+        return advise(stats, since, target_wait=self.options.target_wait, share=share)
 
     def holders(self, now: float) -> list[Holder]:
         """Describe the leases that are out, longest held first."""

@@ -62,6 +62,7 @@ class AsyncDriver(AsyncFront[T]):
             options,
             rng=rng,
             describe=_describe,
+            is_gone=_is_gone,
             is_clean=found.is_clean,
             checks=found.is_alive is not None,
             resets=found.reset is not None,
@@ -228,3 +229,7 @@ def _describe(holder: object) -> tuple[str, str]:
         frame = getattr(awaited, "cr_frame", None) or frame
         awaited = getattr(awaited, "cr_await", None)
     return holder.get_name(), place(frame)
+
+
+def _is_gone(holder: object) -> bool:
+    return isinstance(holder, asyncio.Task) and holder.done()

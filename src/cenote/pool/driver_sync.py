@@ -79,6 +79,7 @@ class Driver(Front[T]):
             rng=rng,
             who=threading.get_ident,
             describe=_describe,
+            is_gone=_is_gone,
             is_clean=found.is_clean,
             checks=found.is_alive is not None,
             resets=found.reset is not None,
@@ -385,3 +386,7 @@ def _describe(ident: object) -> tuple[str, str]:
     names = (thread.name for thread in threading.enumerate() if thread.ident == ident)
     frame = sys._current_frames().get(ident) if isinstance(ident, int) else None
     return next(names, f"thread {ident}"), place(frame)
+
+
+def _is_gone(ident: object) -> bool:
+    return isinstance(ident, int) and ident not in sys._current_frames()

@@ -86,14 +86,16 @@ class Entry(Root, Generic[T]):
         resource: The resource; ``None`` while it is lent and weakly referenced.
         uses: How many leases it has served, the present one included.
         site: Where it was borrowed; ``None``: nobody wants to know.
+        held, held_squared: Seconds its leases were held, and the squares, summed up.
+        trail: The whole stack of who borrowed it, with the lease's number in ``uses``; or ``None``.
         times: How long its leases were held, those that ended in the core excepted; ``None``: as
             ``site``.
     """
 
     __slots__ = (
-        "__weakref__", "born", "expires", "generation", "holder", "idle_since", "key",
-        "leased_at", "ping_after", "ref", "replacing", "reported", "resource", "serial",
-        "site", "stack", "state", "times", "uses",
+        "__weakref__", "born", "expires", "generation", "held", "held_squared", "holder",
+        "idle_since", "key", "leased_at", "ping_after", "ref", "replacing", "reported",
+        "resource", "serial", "site", "stack", "state", "times", "trail", "uses",
     )  # fmt: skip
 
     def __init__(
@@ -111,9 +113,12 @@ class Entry(Root, Generic[T]):
         self.idle_since = now
         self.leased_at = now
         self.ping_after = NEVER
+        self.held = 0.0
+        self.held_squared = 0.0
         self.holder: object = None
         self.site = instruments.Site() if stack.sites else None
         self.times = instruments.Times() if stack.timed else None
+        self.trail: tuple[int, object] | None = None
         self.reported = False
         self.replacing = False
         self.ref: LoanRef[T] | None = loan_ref(resource, stack.mourn)
@@ -137,6 +142,7 @@ class IdleStack(Root, Generic[T]):
         low: The fewest entries that were idle at once since the last pruning.
         who: Names the present thread or task, for ``holders()``.
         is_clean: Says whether a resource needs no reset; ``None``: none ever does.
+        trace: Makes the trail of a lease that begins; ``None``: nobody wants it.
         sites: New entries note where they are borrowed.
         timed: New entries note how long they are held.
         watched: ``begun`` is to be called when a lease begins.
@@ -147,7 +153,7 @@ class IdleStack(Root, Generic[T]):
     __slots__ = (
         "__weakref__", "_acquired", "_name", "_pop", "_push", "_released", "alert", "barrier",
         "check_after", "fifo", "generation", "idle", "is_clean", "key", "lent", "lost", "low",
-        "max_uses", "mourned", "poke", "sites", "timed", "watched", "who",
+        "max_uses", "mourned", "poke", "sites", "timed", "trace", "watched", "who",
     )  # fmt: skip
 
     def __init__(
@@ -177,6 +183,7 @@ class IdleStack(Root, Generic[T]):
         self.is_clean = is_clean
         self.sites = False
         self.timed = False
+        self.trace: Callable[[], object] | None = None
         self.watched = False
         self._name = ""
         self._acquired: Event | None = None
@@ -197,7 +204,12 @@ class IdleStack(Root, Generic[T]):
         """
         self._name, self._acquired, self._released = name, acquired, released
         self.sites, self.timed = sites, timed
-        self.watched = sites or acquired is not None
+        self.keep_trails(self.trace)
+
+    def keep_trails(self, trace: Callable[[], object] | None) -> None:
+        """Have ``trace`` called when a lease begins, and its result kept; ``None``: no more."""
+        self.trace = trace
+        self.watched = self.sites or self._acquired is not None or trace is not None
 
     def take(self, now: float, holder: object = None) -> Entry[T] | None:
         """Lease an idle entry that is good to go; ``None``: ask the core.
@@ -240,6 +252,9 @@ class IdleStack(Root, Generic[T]):
         """Note and announce that an entry was leased; in its new owner, without the lock."""
         if entry.site is not None:
             entry.site.mark()
+        trace = self.trace
+        if trace is not None:
+            entry.trail = (entry.uses, trace())
         if self._acquired is not None:
             self._tell(self._acquired, waited)
 
@@ -268,6 +283,8 @@ class IdleStack(Root, Generic[T]):
         ):
             return REFUSED
         held = now - entry.leased_at
+        entry.held += held
+        entry.held_squared += held * held
         times = entry.times
         if times is not None:
             bucket = times.bucket(held)  # from here to the push nothing can strike

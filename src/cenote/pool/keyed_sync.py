@@ -186,7 +186,7 @@ class KeyedPool(KeyedFront[K, T]):
 
     def _expect_open(self) -> None:
         if self.keyring.phase != "ready":
-            raise self.keyring.closed()
+            raise self.keyring.closed(self.clock())
 
     # Opening and closing.
 
@@ -343,7 +343,7 @@ class KeyedPool(KeyedFront[K, T]):
     def stats(self) -> PoolStats:
         """Describe all keys together at this instant, those since forgotten too."""
         with self.lock:
-            return self.keyring.stats()
+            return self.keyring.stats(self.clock())
 
     def stats_by_key(self) -> dict[K, PoolStats]:
         """Describe each key that has, or awaits, a connection."""

@@ -103,15 +103,15 @@ class Keyring(Budget[Core], Generic[K, F]):
         finally:
             self._rousing = False
 
-    def stats(self) -> PoolStats:
+    def stats(self, now: float) -> PoolStats:
         """Describe all keys together, the forgotten too."""
-        present = [reports.snapshot(member) for member in self.members]
+        present = [reports.snapshot(member, now) for member in self.members]
         return merged(self.name, self.phase, self.limit, [*self._departed, *present])
 
-    def closed(self) -> PoolClosed:
+    def closed(self, now: float) -> PoolClosed:
         """Build the error of whoever asks for a key of a pool that is closed, or being drained."""
         text = f"pool {self.name!r} is closed: make a new one, a closed pool stays closed"
-        return PoolClosed(text, pool=self.name, stats=self.stats())
+        return PoolClosed(text, pool=self.name, stats=self.stats(now))
 
     def dissolve(self) -> None:
         """Let go of all keys: the keyed pool was dropped, and nobody finds them any more."""
@@ -124,7 +124,7 @@ class Keyring(Budget[Core], Generic[K, F]):
         if member not in self.members or not self._is_vacant(member, now):
             return
         del self.members[member], self._asked[member]
-        self._departed = [merged(self.name, "", 0, [*self._departed, member.forget()])]
+        self._departed = [merged(self.name, "", 0, [*self._departed, member.forget(now)])]
         self._faded[member.key] = self.fronts[member.key]
         del self.fronts[member.key]
 

@@ -7,12 +7,29 @@ somebody wants to read it. A leak is reported once while it lasts and once when 
 
 from __future__ import annotations
 
+import os
+import sys
+from traceback import StackSummary, walk_stack
 from types import CodeType, FrameType
 
 from cenote.pool.instruments import Site
 
 CALLED_BY = " < "
 _DEPTH = 5  # frames of a stack that are told
+
+
+class Tracing:
+    """Whether whole stacks are kept; see ``debug.py``.
+
+    Attributes:
+        everywhere: In every pool, those to be made included.
+    """
+
+    def __init__(self) -> None:
+        self.everywhere = os.environ.get("CENOTE_POOL_DEBUG", "") not in ("", "0")
+
+
+TRACING = Tracing()
 
 
 def place(frame: FrameType | None) -> str:
@@ -23,6 +40,19 @@ def place(frame: FrameType | None) -> str:
         places.append(_words(frame.f_code, frame.f_lineno))
         frame = frame.f_back
     return CALLED_BY.join(places)
+
+
+def trace() -> StackSummary:
+    """Return the whole stack of the caller, outermost call first; its lines are read when asked."""
+    frames = list(walk_stack(_borrower(sys._getframe(1))))
+    return StackSummary.extract(reversed(frames), lookup_lines=False)
+
+
+def in_words(trail: tuple[int, object] | None, uses: int) -> str:
+    """Write the trail of a lease as a traceback; empty if it was not kept."""
+    if trail is None or trail[0] != uses or not isinstance(trail[1], StackSummary):
+        return ""
+    return "".join(trail[1].format())
 
 
 def borrowed_at(site: Site | None) -> str:

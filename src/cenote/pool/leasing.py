@@ -162,7 +162,7 @@ class Leasing(Settlement[T]):
                 ticket.state = FAILED
                 raise refusals.closed(self, ticket, now)
         elif self.phase == "opening":
-            self.phase = "ready"
+            self.begin(now)
         if self.budget is not None:
             self.budget.admit(self, now)
         if newcomer:

@@ -52,6 +52,9 @@ class Observer:
     def up(self, pool: str) -> None:
         """A probe succeeded: the pool is up again."""
 
+    def resized(self, pool: str, max_size: int, reason: str) -> None:
+        """``autosize`` has moved the limit of connections, and says why."""
+
     def leaked(self, pool: str, holder: Holder) -> None:
         """A lease has been held longer than ``leak_after``."""
 
@@ -123,6 +126,10 @@ class Audience(Observer):
     def up(self, pool: str) -> None:
         """See ``Observer``."""
         self._tell(lambda observer: observer.up(pool))
+
+    def resized(self, pool: str, max_size: int, reason: str) -> None:
+        """See ``Observer``."""
+        self._tell(lambda observer: observer.resized(pool, max_size, reason))
 
     def leaked(self, pool: str, holder: Holder) -> None:
         """See ``Observer``."""

@@ -18,6 +18,8 @@ Order = Literal["lifo", "fifo"]
 OnDown = Literal["wait", "fail"]
 Nested = Literal["allow", "warn", "error"]
 
+TARGET_WAIT = 0.005
+
 NO_LIMIT = 2**31 - 1
 """The ``max_size`` of a pool that has none; its errors do not mention it."""
 
@@ -65,6 +67,10 @@ class PoolOptions:
         nested: What happens to a thread or task that holds a connection and asks for another while
             every slot is taken, so that it may wait for itself: ``"allow"``, ``"warn"`` or
             ``"error"`` (``NestedAcquire``).
+        target_wait: Seconds that 99 % of the callers should wait at most, for ``advise()`` and
+            ``autosize``.
+        autosize: (low, high): ``max_size`` moves between these by what is measured, beginning with
+            ``max_size`` or the nearer of the two. ``None``: off.
         histograms: Keep histograms of wait, use and create times.
     """
 
@@ -91,6 +97,8 @@ class PoolOptions:
     keepalive: float | None = None
     leak_after: float | None = None
     nested: Nested = "allow"
+    target_wait: float = TARGET_WAIT
+    autosize: tuple[int, int] | None = None
     histograms: bool = False
 
     def __post_init__(self) -> None:
@@ -110,6 +118,9 @@ class PoolOptions:
             _optional_positive(name, getattr(self, name))
         _choice("fairness", self.fairness, ("eventual", "strict", "barging"))
         _choice("order", self.order, ("lifo", "fifo"))
+        _seconds("target_wait", self.target_wait)
+        if self.autosize is not None:
+            _range("autosize", self.autosize, max(1, self.min_size))
         _choice("nested", self.nested, ("allow", "warn", "error"))
         _choice("on_down", self.on_down, ("wait", "fail"))
         if not isinstance(self.histograms, bool):
@@ -122,6 +133,14 @@ class PoolOptions:
             raise ConfigurationError(
                 _refusal("backoff_cap", self.backoff_cap, f">= backoff_base ({self.backoff_base})")
             )
+
+    @property
+    def first_max_size(self) -> int:
+        """What ``max_size`` begins with."""
+        if self.autosize is None:
+            return self.max_size
+        low, high = self.autosize
+        return min(max(self.max_size, low), high)
 
 
 def check_sizes(min_size: int, max_size: int) -> None:
@@ -169,6 +188,13 @@ def _is_number(value: object) -> bool:
 def _count(name: str, value: int, least: int) -> None:
     if type(value) is not int or value < least:
         raise ConfigurationError(_refusal(name, value, f"an integer >= {least}"))
+
+
+def _range(name: str, value: tuple[int, int], least: int) -> None:
+    whole = type(value) is tuple and [type(bound) for bound in value] == [int, int]
+    if not whole or not least <= value[0] <= value[1]:
+        legal = f"(low, high), integers with {least} <= low <= high"
+        raise ConfigurationError(_refusal(name, value, legal))
 
 
 def _optional_count(name: str, value: int | None, least: int) -> None:

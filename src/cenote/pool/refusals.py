@@ -36,7 +36,7 @@ _NAMED = 3  # holders that an error names
 
 def timeout(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolTimeout:
     """Build the error of a caller whose deadline has passed."""
-    stats, waited, cause = snapshot(state), now - ticket.since, state.backoff.error
+    stats, waited, cause = snapshot(state, now), now - ticket.since, state.backoff.error
     text = f"no connection within {seconds(waited)}: {_circumstances(state, stats, now)}; "
     advice = _advice(state, stats, cause)
     error = PoolTimeout(text + advice, pool=state.name, waited=waited, stats=stats)
@@ -46,7 +46,7 @@ def timeout(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolTimeout:
 
 def saturated(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolSaturated:
     """Build the error of a caller who may not even wait."""
-    stats, waited = snapshot(state), now - ticket.since
+    stats, waited = snapshot(state, now), now - ticket.since
     text = (
         f"too many callers wait for a connection: {_circumstances(state, stats, now)}; "
         "raise max_size or max_waiting, or shorten the hold"
@@ -58,9 +58,9 @@ def saturated(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolSaturat
 
 def down(state: PoolState[T], ticket: Ticket[T], now: float) -> ConnectFailed:
     """Build the error of a caller that a pool which is down does not let wait."""
-    stats, waited, cause = snapshot(state), now - ticket.since, state.backoff.error
+    stats, waited, cause = snapshot(state, now), now - ticket.since, state.backoff.error
     if isinstance(cause, ConnectRejected):
-        return _rejected(state, cause, waited)
+        return _rejected(state, cause, waited, now)
     last = "" if cause is None else f", the last with {_name(cause)}"
     text = (
         f"pool {state.name!r} is down: {state.backoff.failures} connects in a row failed{last}; it "
@@ -71,10 +71,12 @@ def down(state: PoolState[T], ticket: Ticket[T], now: float) -> ConnectFailed:
     return error
 
 
-def _rejected(state: PoolState[T], cause: ConnectRejected, waited: float) -> ConnectRejected:
+def _rejected(
+    state: PoolState[T], cause: ConnectRejected, waited: float, now: float
+) -> ConnectRejected:
     """Build the error of a caller whose peer rejects connections: its own kind, for each anew."""
     error = copy(cause)
-    error.pool, error.waited, error.stats = state.name, waited, snapshot(state)
+    error.pool, error.waited, error.stats = state.name, waited, snapshot(state, now)
     error.__cause__ = cause
     return error
 
@@ -83,14 +85,14 @@ def closed(state: PoolState[T], ticket: Ticket[T] | None, now: float) -> PoolClo
     """Build the error of a caller of a pool that is closed, or about to be."""
     text = f"pool {state.name!r} is closed: make a new one, a closed pool stays closed"
     waited = 0.0 if ticket is None else now - ticket.since
-    return PoolClosed(text, pool=state.name, waited=waited, stats=snapshot(state))
+    return PoolClosed(text, pool=state.name, waited=waited, stats=snapshot(state, now))
 
 
-def cold(state: PoolState[T]) -> PoolError:
+def cold(state: PoolState[T], now: float) -> PoolError:
     """Build the error of whoever waited for ``min_size`` connections in vain."""
-    stats, cause = snapshot(state), state.backoff.error
+    stats, cause = snapshot(state, now), state.backoff.error
     if isinstance(cause, ConnectRejected):
-        return _rejected(state, cause, 0.0)
+        return _rejected(state, cause, 0.0, now)
     text = f"{state.roster.active} of min_size={state.min_size} connections are open; "
     text += _advice(state, stats, cause)
     error = PoolTimeout(text, pool=state.name, stats=stats)
@@ -100,7 +102,7 @@ def cold(state: PoolState[T]) -> PoolError:
 
 def nested(state: PoolState[T], ticket: Ticket[T], now: float) -> NestedAcquire:
     """Build the error of whoever would wait for a connection while holding one."""
-    stats, who = snapshot(state), state.describe(ticket.holder)[0]
+    stats, who = snapshot(state, now), state.describe(ticket.holder)[0]
     text = (
         f"{who!r} holds a connection of pool {state.name!r} and asks for another while every slot "
         f"is taken, so it may wait for itself: {_circumstances(state, stats, now)}; release the "

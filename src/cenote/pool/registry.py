@@ -88,11 +88,11 @@ def glance(pool: Watchable) -> PoolStats:
     core = pool._core
     for _ in range(_TRIES):
         before = _passages(core)
-        stats = reports.snapshot(core)
+        stats = reports.snapshot(core, _clock_of(pool)())
         gone = sum(stats.closed.values()) + stats.detached
         if stats.created == gone + stats.live and before == _passages(core):
             return stats
-    return reports.snapshot(core)
+    return reports.snapshot(core, _clock_of(pool)())
 
 
 def holders(pool: Watchable, limit: int) -> list[Holder]:

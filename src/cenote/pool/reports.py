@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from cenote.pool.fast import RESERVED, RESETTING
 from cenote.pool.fast_path import Entry
-from cenote.pool.leaks import CALLED_BY, borrowed_at
+from cenote.pool.leaks import CALLED_BY, borrowed_at, in_words
 from cenote.pool.roster import Roster
 from cenote.pool.state import PoolState
 from cenote.pool.stats import Distribution, Histogram, Holder, PoolStats
@@ -14,9 +14,10 @@ from cenote.pool.stats import Distribution, Histogram, Holder, PoolStats
 T = TypeVar("T")
 
 
-def snapshot(state: PoolState[T]) -> PoolStats:
+def snapshot(state: PoolState[T], now: float) -> PoolStats:
     """Describe a pool at this instant."""
     roster, tallies = state.roster, state.tallies
+    held, squares = roster.held()
     acquired, used = roster.acquired()
     return PoolStats(
         name=state.name,
@@ -50,6 +51,10 @@ def snapshot(state: PoolState[T]) -> PoolStats:
         leaks=tallies.leaks,
         handoffs=tallies.handoffs,
         generation=state.stack.generation,
+        at=now,
+        since=state.since,
+        use_seconds=held,
+        use_seconds_squared=squares,
         wait_times=_with_instant(tallies.wait_times, acquired),
         use_times=_with_unlocked(tallies.use_times, roster),
         create_times=_optional(tallies.create_times),
@@ -78,7 +83,8 @@ def holder(state: PoolState[T], entry: Entry[T], now: float) -> Holder:
     """Describe a lease that is out."""
     who, stack = state.describe(entry.holder)
     where = borrowed_at(entry.site) or stack.partition(CALLED_BY)[0]
-    return Holder(who, max(0.0, now - entry.leased_at), where, stack)
+    trail, gone = in_words(entry.trail, entry.uses), state.is_gone(entry.holder)
+    return Holder(who, max(0.0, now - entry.leased_at), where, stack, trail, gone)
 
 
 def holders(state: PoolState[T], now: float) -> list[Holder]:
@@ -100,7 +106,8 @@ def leak(name: str, holder: Holder) -> str:
     """Describe a lease that is held too long."""
     present = f", now at {holder.stack}" if holder.stack else ""
     held = f"a connection of pool {name!r} has been held {holder}{present}"
-    return f"{held}: a leak, or a hold too long"
+    trail = f"; borrowed by:\n{holder.trail}" if holder.trail else ""
+    return f"{held}: a leak, or a hold too long{trail}"
 
 
 def leak_returned(name: str, holder: Holder) -> str:

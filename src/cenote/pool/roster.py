@@ -31,6 +31,8 @@ class Roster(Generic[T]):
     """
 
     __slots__ = (
+        "_departed_held",
+        "_departed_squares",
         "_departed_times",
         "_departed_uses",
         "_serials",
@@ -47,6 +49,8 @@ class Roster(Generic[T]):
         self._serials = count(1)
         self._departed_uses = 0
         self._departed_times = NOTHING
+        self._departed_held = 0.0
+        self._departed_squares = 0.0
         self.closing: set[int] = set()
         self.created = 0
         self.detached = 0
@@ -93,6 +97,8 @@ class Roster(Generic[T]):
             return
         self._departed_uses += entry.uses
         self._departed_times += _times(entry)
+        self._departed_held += entry.held
+        self._departed_squares += entry.held_squared
         if reason is None:
             self.detached += 1
         else:
@@ -105,6 +111,14 @@ class Roster(Generic[T]):
             total += entry.uses
             out += entry.state == LEASED
         return total, out
+
+    def held(self) -> tuple[float, float]:
+        """Return the seconds that leases were held which have ended, and the sum of the squares."""
+        total, squares = self._departed_held, self._departed_squares
+        for entry in self:
+            total += entry.held
+            squares += entry.held_squared
+        return total, squares
 
     def use_times(self) -> Distribution:
         """Return how long leases were held that ended without the core."""

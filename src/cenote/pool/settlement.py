@@ -338,6 +338,8 @@ class Settlement(PoolState[T]):
         """Note how long a lease that ends was held."""
         held = now - entry.leased_at
         self.tallies.held_for(held)
+        entry.held += held
+        entry.held_squared += held * held
         if entry.reported:
             entry.reported = False
             holder = reports.holder(self, entry, now)

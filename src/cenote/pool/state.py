@@ -16,6 +16,7 @@ from cenote.pool.backoff import Backoff
 from cenote.pool.budget import Budget
 from cenote.pool.fast import ALWAYS, NEVER
 from cenote.pool.fast_path import IdleStack
+from cenote.pool.leaks import TRACING, trace
 from cenote.pool.lull import Lull
 from cenote.pool.observer import Observer, heeded
 from cenote.pool.options import PoolOptions
@@ -37,6 +38,11 @@ def anonymous(holder: object) -> tuple[str, str]:
     return ("?" if holder is None else str(holder), "")
 
 
+def never_gone(_holder: object) -> bool:
+    """Say of a holder of which no more is known that it may live."""
+    return False
+
+
 def _never_clean(_resource: object) -> bool:
     return False
 
@@ -52,6 +58,7 @@ class PoolState(Generic[T]):
         rng: Random,
         who: Callable[[], object],
         describe: Describe,
+        is_gone: Callable[[object], bool],
         is_clean: Callable[[T], bool] | None,
         checks: bool,
         resets: bool,
@@ -67,9 +74,11 @@ class PoolState(Generic[T]):
         self.rng = rng
         self.resets = resets
         self.describe = describe
+        self.is_gone = is_gone
         self.min_size = options.min_size
-        self.max_size = options.max_size
+        self.max_size = options.first_max_size
         self.phase: Phase = "opening"
+        self.since = 0.0
         self.actions: deque[Action[T]] = deque()
         self.woken: deque[Ticket[T]] = deque()
         self.due = NEVER
@@ -97,6 +106,14 @@ class PoolState(Generic[T]):
             sites=options.leak_after is not None,
             timed=options.histograms,
         )
+        if TRACING.everywhere:
+            self.stack.keep_trails(trace)
+
+    def begin(self, now: float) -> None:
+        """Be ready, from the first use on."""
+        if self.phase == "opening":
+            self.phase = "ready"
+            self.since = now
 
     @property
     def connecting(self) -> int:

@@ -100,16 +100,23 @@ class Holder:
             is now; empty when neither is known.
         stack: Where the holder is now, ``file:line < file:line``, innermost call first; empty when
             not known.
+        trail: The whole stack that it was borrowed by, as a traceback shows it; empty unless
+            ``cenote.pool.debug`` was on then.
+        gone: The thread or task has ended, and still holds it. (Of a thread this is only known
+            until its identity is given to another.)
     """
 
     who: str
     seconds: float
     where: str
     stack: str = ""
+    trail: str = ""
+    gone: bool = False
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
-        return f"{self.seconds:.1f} s by {self.who!r}{place}"
+        ended = ", which has ended" if self.gone else ""
+        return f"{self.seconds:.1f} s by {self.who!r}{place}{ended}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,10 @@ class PoolStats:
 
     ``overdue`` are connects that have run past ``connect_timeout`` and not returned: they hold a
     slot. ``acquired == released + used + detached + lost`` and ``created == sum(closed.values()) +
-    live + detached`` hold in every snapshot (``live`` includes connections being closed).
+    live + detached`` hold in every snapshot (``live`` includes connections being closed). ``at`` is
+    the time of the snapshot and ``since`` that of the first use, both on the pool's clock;
+    ``use_seconds`` is how long connections were held, all leases together that have ended, and
+    ``use_seconds_squared`` the sum of the squares.
     """
 
     name: str
@@ -152,6 +162,10 @@ class PoolStats:
     leaks: int
     handoffs: int
     generation: int
+    at: float = 0.0
+    since: float = 0.0
+    use_seconds: float = 0.0
+    use_seconds_squared: float = 0.0
     wait_times: Distribution | None = None
     use_times: Distribution | None = None
     create_times: Distribution | None = None
@@ -164,10 +178,12 @@ def merged(name: str, state: str, max_size: int, parts: Iterable[PoolStats]) -> 
     closed = {reason: sum(part.closed[reason] for part in several) for reason in REASONS}
     generation = max((part.generation for part in several), default=0)
     own: dict[str, Any] = {"name": name, "state": state, "max_size": max_size}
+    own["at"] = max((part.at for part in several), default=0.0)
+    own["since"] = min((part.since for part in several), default=0.0)
     return PoolStats(**own, closed=closed, generation=generation, **sums)
 
 
-_OWN = {"name", "state", "max_size", "closed", "generation"}
+_OWN = {"name", "state", "max_size", "closed", "generation", "at", "since"}
 _SUMMED = [field for field in fields(PoolStats) if field.name not in _OWN]
 
 

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from cenote.pool import reports
 from cenote.pool.actions import Ping, Warn
+from cenote.pool.autosize import Autosizer
 from cenote.pool.fast import IDLE, LEASED, NEVER, RESERVED
 from cenote.pool.fast_path import Entry
 from cenote.pool.pruning import Pruner
@@ -38,6 +39,10 @@ class Upkeep(Generic[T]):
         self._leak_after = options.leak_after
         self._lead = min(options.connect_timeout, _LEAD * (options.max_lifetime or 0.0))
         self._pruner = Pruner(options.max_idle)
+        self._autosizer = (
+            None if options.autosize is None
+            else Autosizer(*options.autosize, options.target_wait)
+        )  # fmt: skip
 
     def born(self, entry: Entry[T], now: float) -> None:
         """Draw a new connection's lifetime and keepalive interval."""
@@ -50,6 +55,8 @@ class Upkeep(Generic[T]):
             self._pool.stack.low = len(self._pool.stack.idle)
         self._come_by(self._entry_due(entry, now))
         self._come_by(self._pruner.next_at)
+        if self._autosizer is not None:
+            self._come_by(self._autosizer.due)
 
     def replaced(self, serial: int, now: float) -> None:
         """The replacement of an entry is there: the entry goes, at once or when it comes back."""
@@ -69,6 +76,7 @@ class Upkeep(Generic[T]):
     def tick(self, now: float) -> None:
         """Do all that is due."""
         self._note_overdue(now)
+        self._autosize(now)
         self._retire_stale(now)
         self._replace(now)
         self._prune(now)
@@ -83,6 +91,8 @@ class Upkeep(Generic[T]):
         pool = self._pool
         yield self._pruner.next_at
         yield pool.burst_due(now)
+        if self._autosizer is not None and pool.phase != "closed":
+            yield self._autosizer.due
         for connect in pool.connects:
             if not connect.overdue:
                 yield connect.deadline
@@ -122,6 +132,17 @@ class Upkeep(Generic[T]):
                 connect.overdue = True
                 text = f"connecting takes longer than {self._pool.options.connect_timeout:g} s"
                 self._pool.count_failure(connect, TimeoutError(text), now)
+
+    def _autosize(self, now: float) -> None:
+        if self._autosizer is None or now < self._autosizer.due:
+            return
+        pool = self._pool
+        decision = self._autosizer.sample(reports.snapshot(pool, now))
+        if decision is None:
+            return
+        pool.max_size, reason = decision
+        if pool.observer is not None:
+            pool.tell(pool.observer.resized, pool.max_size, reason)
 
     def _retire_stale(self, now: float) -> None:
         for entry in self._pool.stack.idle.copy():
@@ -164,8 +185,12 @@ class Upkeep(Generic[T]):
                 self._pool.actions.append(Ping(entry))
 
     def _report_leaks(self, now: float) -> None:
-        for entry in self._pool.roster.leased() if self._leak_after is not None else ():
-            if now >= self._leak_due(entry, now):
+        pool = self._pool
+        if self._leak_after is None and not pool.waiters:
+            return
+        for entry in pool.roster.leased():
+            gone = not entry.reported and pool.is_gone(entry.holder)
+            if gone or now >= self._leak_due(entry, now):
                 entry.reported = True
                 self._report(entry, now)
 

@@ -33,6 +33,7 @@ def test_every_event_of_an_observer_but_single_leases_is_put_into_words() -> Non
     notes.invalidated("p", 3)
     notes.down("p", OSError("refused"))
     notes.up("p")
+    notes.resized("p", 12, "5 callers a second")
     notes.leaked("p", Holder("worker-3", 4.2, "app.py:88"))
     notes.lost("p")
     assert [event.text for event in notes.events] == [
@@ -44,6 +45,7 @@ def test_every_event_of_an_observer_but_single_leases_is_put_into_words() -> Non
         "discarding every connection of before",
         "down: connecting keeps failing: refused",
         "up again",
+        "max_size is 12 now: 5 callers a second",
         "a connection has been held 4.2 s by 'worker-3' (app.py:88)",
         "a lease was dropped without being returned",
     ]

@@ -20,7 +20,7 @@ from cenote.telemetry.sources import Sources
 
 Kind = Literal[
     "timed_out", "saturated", "connected", "connect_failed", "closed", "invalidated", "down", "up",
-    "leaked", "lost",
+    "resized", "leaked", "lost",
 ]  # fmt: skip
 Fields: TypeAlias = Mapping[str, str | float]
 
@@ -33,6 +33,7 @@ LEVELS: Mapping[Kind, int] = {
     "invalidated": logging.INFO,
     "down": logging.ERROR,
     "up": logging.INFO,
+    "resized": logging.INFO,
     "leaked": logging.WARNING,
     "lost": logging.WARNING,
 }
@@ -113,6 +114,11 @@ class Announcer(Observer):
     def up(self, pool: str) -> None:
         """See ``Observer``."""
         self._say(pool, "up", "up again", {})
+
+    def resized(self, pool: str, max_size: int, reason: str) -> None:
+        """See ``Observer``."""
+        fields: Fields = {"max_size": max_size, "reason": reason}
+        self._say(pool, "resized", f"max_size is {max_size} now: {reason}", fields)
 
     def leaked(self, pool: str, holder: Holder) -> None:
         """See ``Observer``."""

@@ -93,6 +93,8 @@ GOALS: tuple[Goal, ...] = (
     Goal("get_many(100)", "single", "get_multi 100", 1.05, _BARE),
     Goal("set_many(100)", "single", "set_multi 100", 25, _BARE),
     Goal("set_many(100)", "single", "set_multi 100", 1.7, "bmemcached"),
+    Goal("get over TLS", "tls", "get", 1.05, "pymemcache"),
+    Goal("get over TLS", "tls", "get", 1.05, "bmemcached"),
     Goal("get, 8 threads on 8", "threads 8 on 8", "8 threads", 1.35, EVERYBODY),
     Goal("get, 32 threads on 8", "threads 32 on 8", "32 threads", 3, _CLIENT_POOL),
     Goal("get, 32 threads on 8", "threads 32 on 8", "32 threads", 1.0, _MAPPED),

@@ -13,7 +13,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import trustme
 
 from bench.adapters import Contender, contenders
 from bench.workloads import Group
@@ -64,17 +68,37 @@ def _server(group: Group, scale: float) -> Iterator[PlaceOrder]:
         return
     crowded = group.server == "crowded"
     connections = max(100, int(CROWD * min(scale, 1.0))) if crowded else group.connections
+    secured = group.server == "secured"
+    pinned = secured or group.server == "pinned"
     hosts = [f"127.0.0.{number + 1}" for number in range(group.servers)]
+    plain = "notls:" if secured else ""
     with (
-        _pinned(PINNED_CPU) if group.server == "pinned" else nullcontext(),
+        _certificate(hosts[0]) if secured else nullcontext((None, None)) as (certificate, key),
+        _pinned(PINNED_CPU) if pinned else nullcontext(),
         MemcachedServer(
-            threads=1 if group.server == "pinned" else 4,
+            threads=1 if pinned else 4,
             max_connections=max(1024, connections + 100),
             memory=256,
-            options=[option for host in hosts[1:] for option in ("-l", host)],
+            certificate=certificate,
+            key=key,
+            options=[option for host in hosts[1:] for option in ("-l", plain + host)],
         ) as server,
     ):
         yield (hosts, server.port, connections)
+
+
+@contextmanager
+def _certificate(host: str) -> Iterator[tuple[Path, Path]]:
+    """Make a certificate for ``host``; workers find that of its authority in ``BENCH_CA``."""
+    authority = trustme.CA()
+    issued = authority.issue_cert(host)
+    with TemporaryDirectory() as folder:
+        ca, certificate, key = (Path(folder, name) for name in ("ca", "certificate", "key"))
+        authority.cert_pem.write_to_path(ca)
+        issued.cert_chain_pems[0].write_to_path(certificate)
+        issued.private_key_pem.write_to_path(key)
+        os.environ["BENCH_CA"] = str(ca)
+        yield certificate, key
 
 
 @contextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import ssl
+
 import bmemcached
 
 from bench.adapters.verbs import Place, Verbs
 
 
-def client(place: Place) -> Verbs:
-    mc = bmemcached.Client([f"{place.host}:{place.port}"], compression=None)
+def client(place: Place, context: ssl.SSLContext | None = None) -> Verbs:
+    server = f"{place.host}:{place.port}"
+    mc = bmemcached.Client([server], compression=None, tls_context=context)
     return Verbs(
         lambda key, value: mc.set(key, value, compress_level=0),
         mc.get,
@@ -17,4 +21,8 @@ def client(place: Place) -> Verbs:
     )
 
 
-CONTENDERS = {"single": {"bmemcached": client}}
+def over_tls(place: Place) -> Verbs:
+    return client(place, ssl.create_default_context(cafile=os.environ["BENCH_CA"]))
+
+
+CONTENDERS = {"single": {"bmemcached": client}, "tls": {"bmemcached": over_tls}}

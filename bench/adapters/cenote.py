@@ -7,8 +7,10 @@ too (leak detection, which remembers where each lease was borrowed, and histogra
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import ExitStack
+from dataclasses import replace
 
 import cenote
 from bench.adapters.verbs import AsyncVerbs, Checkout, Place, Verbs
@@ -31,6 +33,20 @@ EVERY_OPTION = UPKEEP | {"leak_after": 30.0, "histograms": True}
 def client(place: Place) -> Verbs:
     mc = cenote.Client(f"{place.host}:{place.port}", max_size=place.connections, timeout=5.0)
     return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+
+def over_tls(place: Place) -> Verbs:
+    mc = cenote.Client(
+        f"memcacheds://{place.host}:{place.port}",
+        tls=cenote.TLS(ca=os.environ["BENCH_CA"]),
+        max_size=place.connections,
+        timeout=5.0,
+    )
+    return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+
+def without_tls(place: Place) -> Verbs:
+    return client(replace(place, host=place.hosts[1]))
 
 
 def watched(place: Place) -> Verbs:
@@ -243,6 +259,7 @@ def idle(place: Place, count: int, closing: ExitStack) -> None:
 
 CONTENDERS = {
     "single": {"cenote": client},
+    "tls": {"cenote": over_tls, "cenote without TLS": without_tls},
     "threads 8 on 8": {"cenote": client},
     "threads 32 on 8": {"cenote": client},
     "tasks": {"cenote": async_client},

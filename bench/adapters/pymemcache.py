@@ -6,6 +6,8 @@ it can not be held to 8 connections: there it opens as many as it likes, and the
 
 from __future__ import annotations
 
+import os
+import ssl
 from contextlib import ExitStack
 
 from pymemcache.client.base import Client, PooledClient
@@ -37,6 +39,12 @@ class Resource:
 
 def client(place: Place) -> Verbs:
     mc = Client((place.host, place.port), no_delay=True, default_noreply=False)
+    return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
+
+
+def over_tls(place: Place) -> Verbs:
+    context = ssl.create_default_context(cafile=os.environ["BENCH_CA"])
+    mc = Client((place.host, place.port), no_delay=True, default_noreply=False, tls_context=context)
     return Verbs(mc.set, mc.get, mc.get_many, mc.set_many)
 
 
@@ -76,6 +84,7 @@ def idle(place: Place, count: int, closing: ExitStack) -> None:
 
 CONTENDERS = {
     "single": {"pymemcache": client, "pymemcache PooledClient": pooled},
+    "tls": {"pymemcache": over_tls},
     "threads 8 on 8": {"pymemcache PooledClient": pooled},
     "threads 32 on 8": {"pymemcache PooledClient (no limit)": pooled},
     "checkout": {

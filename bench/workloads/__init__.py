@@ -18,7 +18,8 @@ class Group:
 
     ``server``: "pinned" is a memcached of one thread on the same core as the client, which takes
     the wake-up across cores out of the figures; "free" runs wherever the kernel likes; "crowded"
-    also takes thousands of connections. Slices are as short as they can be and rounds many, so that
+    also takes thousands of connections; "secured" is "pinned" with TLS, and without it on the
+    second of its addresses. Slices are as short as they can be and rounds many, so that
     what is compared was measured within a second or two.
 
     ``servers``: how many addresses it listens on, each a server to its clients. That it is one
@@ -32,7 +33,7 @@ class Group:
     slice_seconds: float
     rounds: int
     figure: str = "rate"
-    server: Literal["pinned", "free", "crowded"] | None = None
+    server: Literal["pinned", "free", "crowded", "secured"] | None = None
     servers: int = 1
     connections: int = 1
     pinned: bool = False
@@ -50,6 +51,17 @@ GROUPS = (
         slice_seconds=0.12,
         rounds=25,
         server="pinned",
+        pinned=True,
+    ),
+    Group(
+        name="tls",
+        title="The same over TLS 1.3, and plain beside it",
+        workload="single",
+        columns=("set", "get", "get 4 KB", "get_multi 100", "set_multi 100"),
+        slice_seconds=0.12,
+        rounds=25,
+        server="secured",
+        servers=2,
         pinned=True,
     ),
     Group(

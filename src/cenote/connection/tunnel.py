@@ -107,10 +107,11 @@ class Tunnel:
     def decrypt(self, data: bytes) -> bytes:
         """Return what the peer says by ``data``, which may be nothing; see ``end`` afterwards."""
         self._incoming.write(data)
+        room = min(RECORD, self._incoming.pending)  # what is said is shorter than its records
         said = []
         while self.end is None:
             try:
-                more = self._object.read(RECORD)
+                more = self._object.read(room)
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLError as error:

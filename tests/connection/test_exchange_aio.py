@@ -15,6 +15,7 @@ from time import monotonic
 
 import pytest
 
+from cenote.connection import UnixAddress
 from cenote.connection._exchange_aio import AsyncChannel
 from cenote.errors import (
     ClientError,
@@ -96,7 +97,7 @@ async def pairing(timeout: float = 5.0) -> AsyncIterator[AsyncPair]:
     near.setblocking(False)
     far.setblocking(False)
     _, channel = await asyncio.get_running_loop().create_unix_connection(
-        lambda: AsyncChannel(near, timeout, "the peer"), sock=near
+        lambda: AsyncChannel(near, timeout, UnixAddress("the peer")), sock=near
     )
     try:
         yield AsyncPair(channel, far)
@@ -162,7 +163,7 @@ async def test_requests_of_one_turn_leave_in_one_write() -> None:
     near.setblocking(False)
     writes: list[bytes] = []
     _, channel = await asyncio.get_running_loop().create_unix_connection(
-        lambda: AsyncChannel(near, 5.0, "the peer"), sock=near
+        lambda: AsyncChannel(near, 5.0, UnixAddress("the peer")), sock=near
     )
     transport = channel._transport
     assert transport is not None

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from cenote.connection import UnixAddress
 from cenote.connection._exchange_aio import AsyncChannel
 from cenote.connection.pending_path_aio import Pending
 from cenote.errors import ConnectionLost
@@ -25,7 +26,7 @@ async def talking() -> AsyncIterator[tuple[AsyncChannel, socket.socket]]:
     near, far = socket.socketpair()
     near.setblocking(False)
     _, channel = await asyncio.get_running_loop().create_unix_connection(
-        lambda: AsyncChannel(near, 5.0, "the peer"), sock=near
+        lambda: AsyncChannel(near, 5.0, UnixAddress("the peer")), sock=near
     )
     try:
         yield channel, far
@@ -279,7 +280,7 @@ def test_ctrl_c_in_a_callback_leaves_the_other_callers_their_replies() -> None:
         near, far = socket.socketpair()
         near.setblocking(False)
         _, channel = await loop.create_unix_connection(
-            lambda: AsyncChannel(near, 5.0, "the peer"), sock=near
+            lambda: AsyncChannel(near, 5.0, UnixAddress("the peer")), sock=near
         )
         first, second = (channel.submit(get(key), soon()) for key in (b"a", b"b"))
         first.add_done_callback(interrupt)

@@ -104,7 +104,8 @@ async def test_what_is_drained_goes_back_to_the_pool(tmp_path: Path) -> None:
 async def test_small_requests_do_not_wait_behind_a_long_one(tmp_path: Path) -> None:
     async with world(tmp_path, sharing=SHORT) as (peer, node):
         await warm(peer, node)
-        long, small = node.request(LONG, soon()), ask(node, b"small")
+        long = asyncio.ensure_future(node.request(LONG, soon()))
+        small = ask(node, b"small")
         await until(lambda: peer.asked() == 3)
         assert carrier(peer, b"long") is not carrier(peer, b"small")
         carrier(peer, b"small").answer()

@@ -112,6 +112,23 @@ async def test_a_connection_that_stays_silent_is_given_up(tmp_path: Path) -> Non
         assert not link.open
 
 
+async def test_no_more_is_asked_elsewhere_than_the_budget_pays_for(tmp_path: Path) -> None:
+    tokens = [True, True, False, False, False]
+    async with world(tmp_path) as (peer, node):
+        node.spend = lambda: tokens.pop(0)
+        link = await warm(peer, node)
+        late = ask(node, b"late", monotonic() + 0.2)
+        gets = [ask(node, b"k%d" % n) for n in range(5)]
+        await until(lambda: len(link.requests) == 7)
+        peer.eager = True
+        with pytest.raises(OperationTimeout):
+            await late
+        replies = await asyncio.gather(*gets, return_exceptions=True)
+        assert replies[:2] == [(b"k0", 0, 0), (b"k1", 0, 0)]
+        assert [type(reply) for reply in replies[2:]] == [ConnectionLost] * 3
+        assert node.health().retries == 2
+
+
 async def test_it_is_not_given_up_while_its_caller_has_patience(tmp_path: Path) -> None:
     async with world(tmp_path) as (peer, node):
         link = await warm(peer, node)

@@ -11,7 +11,7 @@ from time import monotonic
 
 import pytest
 
-from cenote.errors import ClientError, OperationTimeout, PoolClosed, PoolTimeout
+from cenote.errors import ClientError, ConnectionLost, OperationTimeout, PoolClosed, PoolTimeout
 from cenote.node.many_sync import exchange_all
 from cenote.node.sync import Node
 from cenote.protocol import STORED, BatchReply, get, incr, set_many, store
@@ -212,3 +212,20 @@ def test_a_server_that_has_just_failed_is_asked_when_nothing_of_the_others_is_he
     assert exchange_all(asked, soon()) == [(b"v", 0, 0)] * SIZE
     assert held == [0, 0]
     assert not nodes[0].in_doubt()
+
+
+def test_nothing_is_sent_again_when_the_budget_is_spent(
+    nodes: list[Node], proxies: list[FaultProxy]
+) -> None:
+    for node, proxy in zip(nodes[:2], proxies[:2], strict=True):
+        put(node, b"again", b"v")
+        node.spend = lambda: False
+        proxy.hang_up()
+    (lost,) = exchange_all([(nodes[0], get(b"again"))], soon())
+    assert isinstance(lost, ConnectionLost)
+    with pytest.raises(ConnectionLost):
+        nodes[1].request(get(b"again"), soon())
+    assert [node.health().retries for node in nodes[:2]] == [0, 0]
+    nodes[0].spend = lambda: True
+    proxies[0].hang_up()
+    assert nodes[0].request(get(b"again"), soon()) == (b"v", 0, 0)

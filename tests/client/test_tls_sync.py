@@ -227,3 +227,11 @@ def test_a_password_shows_nowhere(secured, make_sync, tls, caplog, password):
         client.close()
     said += [caplog.text, *map(str, warned)]
     assert not [text for text in said if password in text]
+
+
+def test_a_server_that_is_added_later_can_not_ask_for_tls_by_itself(make_sync):
+    client = make_sync("127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match="memcacheds://: leave them out"):
+        client.add_node("memcacheds://127.0.0.1:2")
+    with pytest.raises(ConfigurationError, match="asks for TLS"):
+        make_sync("127.0.0.1:1", failover="gutter", gutter="memcacheds://127.0.0.1:2")

@@ -97,8 +97,9 @@ def _one(server: OneServer) -> Server:
 
 def _read(servers: Servers) -> tuple[Server, ...]:
     found = read_servers(servers)
-    if found.options or found.credentials is not None:
+    if found.options or found.credentials is not None or found.tls:
         raise ConfigurationError(
-            "options and credentials are given when the client is made: leave them out here"
+            "options and credentials are given when the client is made, and so is memcacheds://: "
+            "leave them out here"
         )
     return found.servers

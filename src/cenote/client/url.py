@@ -91,9 +91,10 @@ def read_spares(servers: Servers) -> tuple[Server, ...]:
     if isinstance(servers, (list, tuple)) and not servers:
         return ()
     location = read_servers(servers)
-    if location.options or location.credentials:
+    if location.options or location.credentials or location.tls:
         raise ConfigurationError(
-            "the URL of a gutter server has options or credentials: it is used with the client's"
+            "the URL of a gutter server has options or credentials, or asks for TLS: it is used "
+            "with the client's"
         )
     return location.servers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -319,6 +320,18 @@ def test_without_a_thread_there_is_no_endpoint_and_nothing_is_left(
             serve(str(path))
     with serve(str(path)) as served:
         assert snapshot(served)["pools"] is not None
+
+
+@pytest.mark.stress
+def test_who_connects_while_it_closes_is_let_go(tmp_path: Path) -> None:
+    """A connection that nobody closes would be a ResourceWarning, and fail this test."""
+    for number in range(40):
+        with serve(str(tmp_path / f"{number}.sock")) as served:
+            callers = [connect(served) for _ in range(number % 5 + 1)]
+        for caller in callers:
+            assert everything(caller) == b""
+            caller.close()
+    gc.collect()
 
 
 def test_it_serves_beside_an_event_loop(pool: Pool[Thing]) -> None:

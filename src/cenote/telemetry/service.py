@@ -21,7 +21,7 @@ import socket
 import stat
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 from time import monotonic
@@ -65,13 +65,14 @@ class Service:
         self._history = snapshot.History()
         self._judge = Judge()
         self._open = 0
+        self._callers: set[asyncio.Transport] = set()
         self._pages: dict[str, Callable[[], _Answer]] = {
             "/": page,
             "/snapshot.json": self._snapshot,
             "/history.json": self._told_history,
             "/metrics": self._metrics,
         }
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()  # whichever the program itself runs
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="cenote-telemetry")
         try:
@@ -128,16 +129,20 @@ class Service:
                     Path(self._where.path).unlink()
 
     async def _serve(self) -> None:
-        start = asyncio.start_unix_server if self._where.path else asyncio.start_server
-        server = await start(self._meet, sock=self._socket, limit=LONGEST_HEAD)
+        make = self._loop.create_unix_server if self._where.path else self._loop.create_server
+        server = await make(lambda: _Caller(self._meet, self._callers), sock=self._socket)
         tick = asyncio.create_task(self._tick())
         try:
             await self._closing.wait()
         finally:
             tick.cancel()
-            server.close()
             self._events.leave(self._sources)
-            await asyncio.sleep(0)  # who has just connected begins, so that it ends properly
+            self._loop.remove_reader(self._socket)  # asyncio loses who is accepted while it closes
+            await _some_turns()
+            server.close()
+            for transport in list(self._callers):
+                transport.abort()
+            await _some_turns()
 
     async def _tick(self) -> None:
         while True:
@@ -263,6 +268,38 @@ def serve(endpoint: str = DEFAULT, *given: Source, token: str | None = None) -> 
             f"other machines can reach {where}: give a token, or serve at 127.0.0.1"
         )
     return Service(where, Sources(*given), token)
+
+
+class _Caller(asyncio.StreamReaderProtocol):
+    """A connection, which is known from its first moment to its last."""
+
+    def __init__(
+        self,
+        meet: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+        callers: set[asyncio.Transport],
+    ) -> None:
+        super().__init__(asyncio.StreamReader(limit=LONGEST_HEAD), meet)
+        self._callers = callers
+        self._mine: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody has connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self._mine = transport
+        self._callers.add(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """And has gone."""
+        super().connection_lost(exc)
+        if self._mine is not None:
+            self._callers.discard(self._mine)
+
+
+async def _some_turns() -> None:
+    """Let the loop turn: what was accepted becomes known, what was aborted is closed."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def _listen(endpoint: Endpoint) -> socket.socket:

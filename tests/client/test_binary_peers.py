@@ -52,14 +52,14 @@ def peer(dialect, binary_server) -> Iterator[Any]:
 
 @pytest.fixture
 def client(dialect, peer, binary_server) -> Iterator[Client]:
-    login = {"username": USER, "password": PASSWORD} if dialect == "bmemcached" else {}
+    login: dict[str, Any] = {"username": USER, "password": PASSWORD}
     with Client(
         binary_server.url,
         protocol="binary",
         serde=dialect,
         timeout=30,
         connect_timeout=30,
-        **login,
+        **(login if dialect == "bmemcached" else {}),
     ) as client:
         client.flush_all()
         yield client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ class Log:
     """What a client has told of its servers."""
 
     def __init__(self) -> None:
-        self.events = []
+        self.events: list[Any] = []
         self.down = Gate()
         self.up = Gate()
 
@@ -146,7 +147,7 @@ async def noticed(client, log):
 
 
 async def get_quietly(client, key):
-    with suppress(OUTAGES):
+    with suppress(*OUTAGES):
         await client.get(key)
 
 
@@ -611,7 +612,7 @@ async def test_nobody_waits_longer_and_nobody_reads_a_wrong_value(connect_aio, w
         while not ended.is_set():
             for key in mine:
                 began = monotonic()
-                with suppress(OUTAGES):
+                with suppress(*OUTAGES):
                     await client.set(key, f"value of {key}")
                     assert await client.get(key) in {None, f"value of {key}"}
                 assert monotonic() - began < 2 * (TIMEOUT + LATE)

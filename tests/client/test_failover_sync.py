@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ class Log:
     """What a client has told of its servers."""
 
     def __init__(self) -> None:
-        self.events = []
+        self.events: list[Any] = []
         self.down = Gate()
         self.up = Gate()
 
@@ -147,7 +148,7 @@ def noticed(client, log):
 
 
 def get_quietly(client, key):
-    with suppress(OUTAGES):
+    with suppress(*OUTAGES):
         client.get(key)
 
 
@@ -608,7 +609,7 @@ def test_nobody_waits_longer_and_nobody_reads_a_wrong_value(connect_sync, world,
         while not ended.is_set():
             for key in mine:
                 began = monotonic()
-                with suppress(OUTAGES):
+                with suppress(*OUTAGES):
                     client.set(key, f"value of {key}")
                     assert client.get(key) in {None, f"value of {key}"}
                 assert monotonic() - began < 2 * (TIMEOUT + LATE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
 
 import pytest
 
@@ -132,7 +131,7 @@ def log_in(*answers: Reply, credentials: Credentials = PENCIL) -> list[bytes]:
     """Answer each flight in turn; what was sent, without headers."""
     login = sasl.sasl_login(credentials)
     said = []
-    flight: Sequence[object] = next(login)
+    flight = next(login)
     try:
         for answer in answers:
             [request] = flight

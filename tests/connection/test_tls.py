@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import ssl
 import threading
@@ -328,6 +329,24 @@ async def test_a_reply_and_the_end_may_come_together(world, certificates, trusti
         connection.close()
 
 
+async def test_a_request_behind_the_end_is_a_lost_connection(certificates, trusting) -> None:
+    """Who is woken by the last reply asks again at once, before the end is noted."""
+
+    def script(peer: TLSPeer) -> None:
+        peer.introduce()
+        peer.read()
+        peer._tls.write(b"VERSION 1\r\n")
+        peer.sock.sendall(peer._outgoing.read() + b"\x17\x03\x03\x00\x14 this is no record    ")
+        peer.await_end()
+
+    async with TLSPeer(certificates.server.serving(), script) as peer:
+        connection = await aio.connect(peer.address, trusting, timeout=20)
+        assert await connection.exchange(ask_version(), monotonic() + 20) == "1"
+        with pytest.raises(ConnectionLost):
+            await connection.exchange(ask_version(), monotonic() + 20)
+        connection.close()
+
+
 # What is seen of an idle connection.
 
 
@@ -425,7 +444,9 @@ async def test_a_forked_child_writes_nothing_on_the_session(world, address, trus
     connection.close()
 
 
-async def test_a_cancel_at_any_moment_of_connecting_leaves_nothing_open(address, trusting) -> None:
+async def test_a_cancel_at_any_moment_of_connecting_leaves_nothing_open(
+    address, trusting, caplog
+) -> None:
     (await aio.connect(address, trusting, timeout=20)).close()
     await turn(10)
     before = descriptors()
@@ -439,5 +460,7 @@ async def test_a_cancel_at_any_moment_of_connecting_leaves_nothing_open(address,
         await turn(10)
         assert descriptors() == before, turns
         if not task.cancelled():
+            gc.collect()
+            assert not caplog.records
             return
     raise AssertionError("it never connects")

@@ -105,6 +105,7 @@ class SecureTransport(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if not self.established.done():
             self.established.set_exception(error)
+            self.established.exception()  # who connects may have been cancelled: nobody need know
 
     def _break(self, error: Exception) -> None:
         """End what the server has ended, or what can not be believed."""
@@ -114,9 +115,10 @@ class SecureTransport(asyncio.Protocol):
     # Towards the channel.
 
     def write(self, data: bytes) -> None:
-        """Encrypt and write."""
+        """Encrypt and write; nothing is written behind the end, which the channel is to be told."""
         assert self._transport is not None
-        self._transport.write(self.tunnel.encrypt(data))
+        if self.tunnel.end is None:
+            self._transport.write(self.tunnel.encrypt(data))
 
     def get_write_buffer_size(self) -> int:
         """Return how many bytes have not been written, encrypted."""

@@ -175,7 +175,9 @@ def merged(name: str, state: str, max_size: int, parts: Iterable[PoolStats]) -> 
     """Describe several pools as one: all that can be added up is."""
     several = list(parts)
     sums = {field.name: _sum(field, several) for field in _SUMMED}
-    closed = {reason: sum(part.closed[reason] for part in several) for reason in REASONS}
+    closed: dict[Reason, int] = {
+        reason: sum(part.closed[reason] for part in several) for reason in REASONS
+    }
     generation = max((part.generation for part in several), default=0)
     own: dict[str, Any] = {"name": name, "state": state, "max_size": max_size}
     own["at"] = max((part.at for part in several), default=0.0)

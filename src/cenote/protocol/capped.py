@@ -24,11 +24,11 @@ _SIZE_AT: Final = {
 # Of binary requests: the byte they begin with, and where their expiry stands, by their command.
 _REQUEST_FRAME: Final = bytes([f.ASKS])
 _SIGNED: Final = Struct(">i")  # below 0: expired; or, of a counter: not to be created
-_EXPIRY_IN_FRAME: Final = (
-    dict.fromkeys((f.SET, f.ADD, f.REPLACE, f.SETQ), f.HEADER_SIZE + 4)
-    | dict.fromkeys((f.TOUCH, f.GATK, f.GATKQ), f.HEADER_SIZE)
-    | dict.fromkeys((f.INCR, f.DECR), f.HEADER_SIZE + 16)
-)
+_EXPIRY_IN_FRAME: Final[dict[int, int]] = {
+    **dict.fromkeys((f.SET, f.ADD, f.REPLACE, f.SETQ), f.HEADER_SIZE + 4),
+    **dict.fromkeys((f.TOUCH, f.GATK, f.GATKQ), f.HEADER_SIZE),
+    **dict.fromkeys((f.INCR, f.DECR), f.HEADER_SIZE + 16),
+}
 
 _META: Final = {b"ms": b"T", b"mg": b"TN", b"ma": b"TN", b"md": b"T"}
 

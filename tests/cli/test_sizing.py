@@ -30,6 +30,13 @@ def test_a_plot_in_the_terminal_names_both_answers(run: Run) -> None:
     assert erlang.count("█") < thumb.count("█")
 
 
+def test_a_plot_that_can_not_be_written_is_one_line(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "none" / "waits.svg"
+    result = run("size", *LOAD, "--plot", str(file))
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: '{file}' can not be written: No such file or directory\n"
+
+
 def test_a_plot_in_a_file_is_an_svg(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "waits.svg"
     assert f"drawn in {file}" in run("size", *LOAD, "--plot", str(file)).stdout

@@ -20,6 +20,7 @@ import pytest
 from cenote import AsyncPool, Observer
 from tests.pool.conftest import Run
 from tests.pool.doubles import GatedConnector
+from tests.pool.links import HandDriven
 from tests.pool.virtual_time import virtual_clock
 
 TARGET = 0.02
@@ -147,3 +148,44 @@ def test_it_keeps_the_target_without_oscillating_nor_more_connections_than_it_ta
         assert turns(course.moves) <= most_turns, course.moves
 
     virtually(scenario)
+
+
+def sized() -> HandDriven:
+    """A pool that may move its limit between 2 and 20."""
+    return HandDriven(autosize=(2, 20), max_size=4)
+
+
+def test_callers_that_wait_for_a_server_that_is_down_raise_no_limit() -> None:
+    """What they wait for is not more connections."""
+    pool = sized()
+    for _ in range(12):
+        pool.ask()
+    for _ in range(40):
+        pool.fail_all()
+        pool.pass_time(0.25)
+        assert pool.stats().max_size == 4
+    while not pool.connect_all():
+        pool.pass_time(1.0)
+    assert pool.stats().waiting
+    pool.pass_time(2.0)
+    assert pool.stats().max_size > 4
+
+
+def test_callers_that_wait_for_a_pool_that_is_paused_raise_no_limit() -> None:
+    pool = sized()
+    pool.lease()
+    pool.core.pause(pool.now)
+    for _ in range(12):
+        pool.ask()
+    pool.pass_time(5.0)
+    assert pool.stats().max_size == 4
+
+
+def test_a_limit_is_never_moved_below_the_least_size_that_was_ordered_meanwhile() -> None:
+    pool = sized()
+    pool.give(pool.lease())
+    pool.core.resize(8, 10, pool.now)
+    pool.connect_all()
+    pool.pass_time(300.0)
+    assert pool.stats().max_size == 8
+    assert pool.stats().size == 8

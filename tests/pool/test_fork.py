@@ -182,6 +182,18 @@ def test_a_pool_closed_before_the_fork_is_closed_in_the_child() -> None:
     in_child(check)
 
 
+def test_a_pool_resized_before_the_fork_keeps_its_sizes_in_the_child() -> None:
+    with Pool(Links(), max_size=4) as pool:
+        pool.resize(0, 1)
+
+        def check() -> None:
+            assert pool.stats().max_size == 1
+            pool.acquire()
+            assert pool.try_acquire() is None
+
+        in_child(check)
+
+
 def test_a_thread_mapped_pool_begins_anew_in_the_child() -> None:
     lines = Lines()
     with ThreadMappedPool(lines) as pool:

@@ -308,6 +308,21 @@ def test_a_pool_closed_before_the_fork_is_closed_in_the_child(run: Run) -> None:
     run(scenario)
 
 
+def test_a_pool_resized_before_the_fork_keeps_its_sizes_in_the_child(run: Run) -> None:
+    async def scenario() -> None:
+        pool, _ = await pool_with_one_idle()
+        pool.resize(1, 7)
+
+        def check() -> None:
+            stats = pool.stats()
+            assert (stats.min_size, stats.max_size) == (1, 7)
+
+        in_child(check)
+        await pool.close()
+
+    run(scenario)
+
+
 def test_a_pool_no_loop_has_used_yet_is_as_good_in_the_child(run: Run) -> None:
     """A server that forks its workers makes its pools before that."""
 

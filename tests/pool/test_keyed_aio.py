@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from cenote import AsyncKeyedPool, LeaseError, PoolClosed, PoolTimeout, WrongLoop
+from cenote import AsyncKeyedPool, LeaseError, NestedAcquire, PoolClosed, PoolTimeout, WrongLoop
 from tests.cancellation import Victim
 from tests.conftest import Proof
 from tests.pool.async_world import pass_turns
@@ -73,6 +73,18 @@ def test_connections_are_kept_by_key_and_make_room_for_each_other(run: Run) -> N
             assert sorted(pool.keys()) == ["a", "c"]
             assert pool.stats().closed["evicted"] == 1
         assert hosts.live == 0
+
+    run(scenario)
+
+
+def test_a_task_that_would_wait_for_a_slot_that_its_other_key_holds_is_told(run: Run) -> None:
+    async def scenario() -> None:
+        async with AsyncKeyedPool(Hosts(), max_total=2, nested="error") as pool:
+            async with pool.connection("a"), pool.connection("b"):
+                with pytest.raises(NestedAcquire, match="raise max_total"):
+                    await pool.acquire("c")
+            async with pool.connection("c"), pool.connection("a"):
+                pass  # what lies idle makes room
 
     run(scenario)
 

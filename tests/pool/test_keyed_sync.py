@@ -16,6 +16,7 @@ from cenote import (
     ConfigurationError,
     KeyedPool,
     LeaseError,
+    NestedAcquire,
     Observer,
     PoolClosed,
     PoolTimeout,
@@ -168,7 +169,7 @@ def test_the_connection_that_was_idle_longest_makes_room_for_another_key(backend
 def test_a_key_has_at_most_its_share_and_all_keys_at_most_the_total(backend: Backend) -> None:
     with KeyedPool(backend.connector, max_total=3, max_per_key=2) as pool:
         held = [pool.acquire("a"), pool.acquire("a")]
-        with pytest.raises(PoolTimeout, match=r"2/2 in use.*raise max_size"):
+        with pytest.raises(PoolTimeout, match=r"2/2 in use.*raise max_per_key"):
             pool.acquire("a", timeout=0)
         held.append(pool.acquire("b"))
         message = r"3/3 slots of all keys taken, longest held .*raise max_total"
@@ -418,6 +419,26 @@ def test_a_connector_for_a_key_that_raises_changes_nothing(backend: Backend) -> 
         assert pool.keys() == []
         with pool.connection("good"):
             pass
+
+
+def test_a_thread_that_would_wait_for_a_slot_that_its_other_key_holds_is_told(
+    backend: Backend,
+) -> None:
+    with KeyedPool(backend.connector, max_total=1, nested="error") as pool:
+        with pool.connection("a"), pytest.raises(NestedAcquire, match="raise max_total"):
+            pool.acquire("b")
+        with pool.connection("b"):  # the idle one of "a" makes room
+            pass
+
+
+def test_a_thread_that_would_wait_for_itself_at_one_key_is_told(backend: Backend) -> None:
+    with (
+        KeyedPool(backend.connector, max_per_key=1, nested="error") as pool,
+        pool.connection("a"),
+        pool.connection("b"),
+        pytest.raises(NestedAcquire, match="raise max_per_key"),
+    ):
+        pool.acquire("a")
 
 
 def test_a_forked_child_begins_anew_and_the_parent_keeps_what_it_has(backend: Backend) -> None:

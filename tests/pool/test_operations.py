@@ -16,6 +16,7 @@ from cenote import (
     ConnectFailed,
     LeaseError,
     NestedAcquire,
+    Observer,
     Pool,
     PoolClosed,
     PoolTimeout,
@@ -239,6 +240,26 @@ def test_a_task_that_would_wait_for_itself_is_told(run: Run) -> None:
 def test_an_unknown_way_with_nested_acquires_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="nested='maybe' is not known"):
         Pool(Conn, nested="maybe")  # type: ignore[arg-type]
+
+
+def test_whoever_is_refused_what_a_pool_shares_out_itself_is_told_to_its_observer(run: Run) -> None:
+    """A client whose requests share connections turns its callers away in the pool's name."""
+    told: list[str] = []
+
+    class Ears(Observer):
+        def timed_out(self, pool: str, waited: float) -> None:
+            told.append(f"{pool} timed out")
+
+        def saturated(self, pool: str) -> None:
+            told.append(f"{pool} saturated")
+
+    async def scenario() -> None:
+        async with AsyncPool(GatedConnector(clean=True), name="it", observer=Ears()) as pool:
+            pool.refusal("timeout", pool.clock())
+            pool.refusal("saturated", pool.clock())
+
+    run(scenario)
+    assert told == ["it timed out", "it saturated"]
 
 
 # Bad connectors.

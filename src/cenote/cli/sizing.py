@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from cenote.errors import ConfigurationError
 from cenote.pool.options import TARGET_WAIT
 from cenote.pool.sizing import SHARE, Advice, Sizing, duration_text, size, sizings
 
@@ -51,8 +52,15 @@ def size_command(
     if plot == TERMINAL:
         click.echo("\n" + "\n".join(_bars(curve, advice)))
     elif plot is not None:
-        Path(plot).write_text(svg(curve, advice), encoding="utf-8")
+        _write(plot, svg(curve, advice))
         click.echo(f"drawn in {plot}")
+
+
+def _write(file: str, text: str) -> None:
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{file!r} can not be written: {error.strerror}") from error
 
 
 def _curve(advice: Advice) -> list[Sizing]:

@@ -57,6 +57,10 @@ class Autosizer:
         self._before = 0
         self.due = -math.inf
 
+    def skip(self, now: float) -> None:
+        """Look at nothing for now: callers wait for something else than the limit."""
+        self.due = now + PERIOD
+
     def sample(self, stats: PoolStats) -> tuple[int, str] | None:
         """Look at the pool; returns its new limit and why, or ``None``: let it be."""
         active = not self._samples or stats.acquired > self._samples[-1].acquired or stats.waiting
@@ -80,7 +84,7 @@ class Autosizer:
         now, limit = stats.at, stats.max_size
         self._remember(now, need if stats.waiting else min(need, self._before))
         self._before = need
-        peak = min(max(most for _, most in self._needs), self._high)
+        peak = max(min(max(most for _, most in self._needs), self._high), stats.min_size)
         if peak > limit:
             return peak, self._why(load, need)
         if peak <= limit * (1.0 - _SLACK) and now - self._needs[0][0] >= _MEMORY * 0.9:

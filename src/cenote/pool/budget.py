@@ -138,6 +138,12 @@ class Budget(Generic[M]):
         if member.waiters and self.held - self._closing + overdue > self.limit:
             self._take_turn(member)
 
+    def in_the_way(self) -> list[Entry[Any]]:
+        """Return every lease that is out, if only the end of one can free a slot; else nothing."""
+        if self.held - self._closing < self.limit or any(map(self._needless, self.members)):
+            return []
+        return [entry for one in self.members for entry in one.roster.leased()]
+
     def settled(self, member: M, now: float) -> None:  # noqa: ARG002 - for who remembers it
         """A member has been brought in order: what it left free is the next one's."""
         first = next(iter(self._queue), None)

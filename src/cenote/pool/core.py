@@ -149,9 +149,9 @@ class PoolCore(Leasing[T]):
         if why == "closed":
             return refusals.closed(self, ticket, now)
         if why == "saturated":
-            self.tallies.saturated += 1
+            self.count_saturated()
             return refusals.saturated(self, ticket, now)
-        self.tallies.timeouts += 1
+        self.count_timeout(ticket, now)
         return refusals.timeout(self, ticket, now)
 
     # Connecting.

@@ -180,6 +180,7 @@ class AsyncDriver(AsyncFront[T]):
         AsyncDriver.__init__(
             self, core.name, core.options, self._hooks, core.observer, self.clock, core.rng
         )
+        self._core.min_size, self._core.max_size = core.min_size, core.max_size
         if phase == "closed":
             self._core.close(self.clock())
         self._let_go(inherited)

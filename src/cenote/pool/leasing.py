@@ -203,9 +203,7 @@ class Leasing(Settlement[T]):
             self.settle(now)  # maybe somebody who waits could be served
         if self._full:
             ticket.state = FAILED
-            self.tallies.saturated += 1
-            if self.observer is not None:
-                self.tell(self.observer.saturated)
+            self.count_saturated()
             raise refusals.saturated(self, ticket, now)
         if self.options.nested != "allow" and self._may_block_itself(ticket, now):
             self._object_to(ticket, now)
@@ -215,9 +213,12 @@ class Leasing(Settlement[T]):
 
     def _may_block_itself(self, ticket: Ticket[T], now: float) -> bool:
         """Say whether the caller holds a connection, and nothing but a release can serve it."""
-        if self.size < self.most(now) or ticket.holder is None:
+        if ticket.holder is None:
             return False
-        return any(entry.holder == ticket.holder for entry in self.roster.leased())
+        leased = self.roster.leased()
+        if self.size < self.most(now):
+            leased = [] if self.budget is None else self.budget.in_the_way()
+        return any(entry.holder == ticket.holder for entry in leased)
 
     def _object_to(self, ticket: Ticket[T], now: float) -> None:
         error = refusals.nested(self, ticket, now)
@@ -236,7 +237,17 @@ class Leasing(Settlement[T]):
         ticket.state = CANCELLED
         if why == "cancel":
             self.tallies.cancelled += 1
-            return
+        else:
+            self.count_timeout(ticket, now)
+
+    def count_saturated(self) -> None:
+        """Note that a caller was turned away because too many wait."""
+        self.tallies.saturated += 1
+        if self.observer is not None:
+            self.tell(self.observer.saturated)
+
+    def count_timeout(self, ticket: Ticket[T], now: float) -> None:
+        """Note that a caller's deadline has passed."""
         self.tallies.timeouts += 1
         if self.observer is not None:
             self.tell(self.observer.timed_out, now - ticket.since)

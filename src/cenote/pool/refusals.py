@@ -49,7 +49,7 @@ def saturated(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolSaturat
     stats, waited = snapshot(state, now), now - ticket.since
     text = (
         f"too many callers wait for a connection: {_circumstances(state, stats, now)}; "
-        "raise max_size or max_waiting, or shorten the hold"
+        f"raise {_limit(state)} or max_waiting, or shorten the hold"
     )
     error = PoolSaturated(text, pool=state.name, waited=waited, stats=stats)
     error.__cause__ = state.backoff.error
@@ -106,7 +106,7 @@ def nested(state: PoolState[T], ticket: Ticket[T], now: float) -> NestedAcquire:
     text = (
         f"{who!r} holds a connection of pool {state.name!r} and asks for another while every slot "
         f"is taken, so it may wait for itself: {_circumstances(state, stats, now)}; release the "
-        "first one before, pass it on, or raise max_size above the number of such callers"
+        f"first one before, pass it on, or raise {_limit(state)} above the number of such callers"
     )
     return NestedAcquire(text, pool=state.name, waited=now - ticket.since, stats=stats)
 
@@ -134,11 +134,16 @@ def _advice(state: PoolState[T], stats: PoolStats, cause: BaseException | None) 
         return str(cause)
     if cause is not None:
         return f"connecting fails with {_name(cause)}: check that the server can be reached"
-    if _is_crowded_out(state):
-        return "raise max_total or shorten the hold"
-    if stats.used < stats.max_size:
+    if stats.used < stats.max_size and not _is_crowded_out(state):
         return "raise the timeout, or find out why connecting takes so long"
-    return "raise max_size or shorten the hold"
+    return f"raise {_limit(state)} or shorten the hold"
+
+
+def _limit(state: PoolState[T]) -> str:
+    """Name the option by which there would be more slots."""
+    if state.budget is None:
+        return "max_size"
+    return "max_total" if _is_crowded_out(state) else "max_per_key"
 
 
 def _is_crowded_out(state: PoolState[T]) -> bool:

@@ -355,6 +355,7 @@ class Pool(Driver[T]):
         Driver.__init__(
             self, self._name, self._options, self._hooks, core.observer, self.clock, core.rng
         )
+        self._core.min_size, self._core.max_size = core.min_size, core.max_size
         if phase == "closed":
             self._core.close(self.clock())
         let_go(self._hooks, inherited)

@@ -137,6 +137,10 @@ class Upkeep(Generic[T]):
         if self._autosizer is None or now < self._autosizer.due:
             return
         pool = self._pool
+        failing = pool.waiters and pool.backoff.failures and pool.size < pool.max_size
+        if pool.phase == "paused" or failing:
+            self._autosizer.skip(now)
+            return
         decision = self._autosizer.sample(reports.snapshot(pool, now))
         if decision is None:
             return

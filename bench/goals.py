@@ -150,6 +150,7 @@ GOALS: tuple[Goal, ...] = (
         for options in ("", _UPKEEP, _EVERY)
         for limit, peer in ((0.14, "psycopg_pool getconn/putconn"), (300, None))
     ),
+    _at_most("KeyedPool, with pool.connection(key)", 1000, "cenote KeyedPool with connection(key)"),
     *(
         _at_most(f"async with{options}", 600, f"cenote async with{options}", group="async checkout")
         for options in ("", _UPKEEP, _EVERY)

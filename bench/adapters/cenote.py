@@ -187,6 +187,21 @@ def with_connection(options):
     return lambda: _connection_cycles(cenote.Pool(Connector(), **options))
 
 
+def keyed_with_connection():
+    """One of a hundred keys at a time, each of which has an idle connection."""
+    pool = cenote.KeyedPool(lambda _: Connector(), max_total=100)
+    keys = [f"host-{number}" for number in range(100)]
+
+    def cycles(count: int) -> None:
+        connection = pool.connection
+        for _ in range(count // len(keys)):
+            for key in keys:
+                with connection(key):
+                    pass
+
+    return cycles
+
+
 def acquire_release(options):
     return lambda: _acquire_cycles(cenote.Pool(Connector(), **options))
 
@@ -268,6 +283,7 @@ CONTENDERS = {
         "cenote with connection()": with_connection(DEFAULTS),
         "cenote with connection(), upkeep on": with_connection(UPKEEP),
         "cenote with connection(), every option on": with_connection(EVERY_OPTION),
+        "cenote KeyedPool with connection(key)": keyed_with_connection,
         "cenote acquire/release": acquire_release(DEFAULTS),
         "cenote acquire/release, upkeep on": acquire_release(UPKEEP),
         "cenote acquire/release, every option on": acquire_release(EVERY_OPTION),

@@ -13,6 +13,7 @@ from cenote import AsyncClient, Client
 from cenote.errors import ConfigurationError, ConnectionLost
 from cenote.node.hedged_aio import first_good
 from cenote.node.hedging import Delay, check_hedge
+from cenote.testing.endpoint import ConfigurationEndpoint
 from cenote.testing.faults import Chunk, Fault, Send, Step, Wait
 from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
@@ -49,6 +50,26 @@ async def test_the_answer_of_another_connection_counts_where_one_is_stuck() -> N
             assert [await client.get(f"key:{number}") for number in range(10)] == list(range(10))
             assert await client.get_many(["key:1", "key:2"]) == {"key:1": 1, "key:2": 2}
             assert client.pools()[url].closed["error"] == 0, "the loser has cost a connection"
+
+
+async def test_servers_that_are_found_are_asked_twice_too() -> None:
+    with (
+        MemcachedServer() as server,
+        FaultProxy(server.endpoint) as proxy,
+        ConfigurationEndpoint([("127.0.0.1", *_address(proxy))]) as endpoint,
+    ):
+        async with AsyncClient(
+            endpoint.url, discovery="elasticache", hedge_after=0.05, timeout=30.0
+        ) as client:
+            await client.set("key", "value")
+            proxy.replies = SlowOnce()
+            assert await client.get("key") == "value"
+            assert client.client_stats().hedged == 1
+
+
+def _address(proxy: FaultProxy) -> tuple[str, int]:
+    assert isinstance(proxy.address, tuple)
+    return proxy.address[0], proxy.address[1]
 
 
 async def test_a_write_is_never_sent_twice() -> None:
@@ -152,6 +173,8 @@ def test_what_is_no_delay_is_refused(after: object) -> None:
 async def test_options_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="needs two connections"):
         AsyncClient("a", hedge_after=0.1, max_size=1)
+    with pytest.raises(ConfigurationError, match="needs two connections"):
+        AsyncClient("memcached://a?max_size=1&discovery=dns", hedge_after=0.1)
     with pytest.raises(ConfigurationError, match="is an option of AsyncClient"):
         Client("memcached://a?hedge_after=0.1")
     for text in ("p95", "0.1", "none"):

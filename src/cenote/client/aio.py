@@ -258,9 +258,11 @@ class AsyncClient(
             Sharing(max_in_flight=max_in_flight, long_value=long_value, hedge_after=hedge_after),
             location.options,
         )
+        options = with_url_access(with_url_options(options, others), location)
+        sharing.check(options.pool.max_size)
         super().__init__(
             location.servers,
-            with_url_access(with_url_options(options, others), location),
+            options,
             observer,
             partial(AsyncNode, sharing=sharing),
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cenote.connection.aio import AsyncConnection, connect
 from cenote.connection.whereabouts import Whereabouts
-from cenote.errors import CenoteError, ConfigurationError, ConnectionLost
+from cenote.errors import CenoteError, ConnectionLost
 from cenote.node.health import NodeHealth, Vigil, assess
 from cenote.node.hedged_aio import AsyncHedge
 from cenote.node.identity import attributes
@@ -184,9 +184,7 @@ class AsyncNode:
             lanes.may_spend = self._may_spend
         self.request: Exchange = self._lanes.request
         self.hedge: AsyncHedge | None = None
-        if sharing.hedge_after is not None:
-            if self._wide is None:
-                raise ConfigurationError("hedge_after needs two connections: max_size=2 or more")
+        if sharing.hedge_after is not None and self._wide is not None:
             second = self._wide.request
             self.hedge = AsyncHedge(sharing.hedge_after, self.request, second, self._may_spend)
             self.request = self.hedge.request

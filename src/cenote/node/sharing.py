@@ -18,7 +18,8 @@ class Sharing:
         long_value: Bytes from which a value has a connection to itself, where the pool may have
             more than one. 1 or more.
         hedge_after: Seconds after which a read whose reply has not come is sent a second time, on
-            another connection; ``"p95"``: what 95 of a hundred do not take longer than. None: off.
+            another connection, where there may be one; ``"p95"``: what 95 of a hundred do not take
+            longer than. None: off.
     """
 
     max_in_flight: int = 512
@@ -31,6 +32,15 @@ class Sharing:
             number = getattr(self, name)
             if number < 1:
                 raise ConfigurationError(f"{name} must be 1 or more, not {number!r}")
+
+    def check(self, max_size: int) -> None:
+        """Refuse what can not be done with at most so many connections to a server.
+
+        Raises:
+            ConfigurationError: There is no room for a second try.
+        """
+        if self.hedge_after is not None and max_size < 2:
+            raise ConfigurationError("hedge_after needs two connections: max_size=2 or more")
 
 
 DEFAULTS = Sharing()

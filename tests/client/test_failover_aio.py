@@ -289,6 +289,17 @@ async def test_the_gutter_keeps_values_for_a_while_only(
     assert await client.get_many(mine) == {}
 
 
+async def test_flushing_empties_the_gutter_too(connect_aio, world, servers, log, spare):
+    client = connect_aio(failover="gutter", gutter=spare.url, on_error="miss")
+    world.strike()
+    await noticed(client, log)
+    mine = owned_by(servers, 0)
+    assert await client.set_many(NEW) == []
+    assert len(await client.get_many(mine)) == len(mine)
+    assert await client.flush_all() is False, "one server is down"
+    assert await client.get_many(KEYS) == {}
+
+
 async def test_nobody_steps_in_and_requests_miss(connect_aio, world, servers, log):
     client = connect_aio(failover="miss")
     assert await client.set_many(OLD) == []
@@ -586,6 +597,17 @@ async def test_a_callback_that_raises_is_logged_and_does_no_harm(connect_aio, wo
         await client.set_many(NEW)
     assert [event[0] for event in seen] == ["server-0", "server-0"]
     assert caplog.text.count("RuntimeError: it burns") == 2
+
+
+async def test_keys_with_a_route_have_a_second_try_as_well(connect_aio, world, servers):
+    client = connect_aio(failover="rehash", max_ejected=0)
+    world.strike()
+    key = Key("any", route=owned_by(servers, 0)[0])
+    assert await client.get(key, "default") == "default"
+    assert await client.gets(key) is None
+    with pytest.raises(OUTAGES):
+        await client.set(key, 1)
+    assert client.client_stats().second_tries == 2
 
 
 async def test_second_tries_end_with_their_budget(connect_aio, world, servers):

@@ -290,6 +290,17 @@ def test_the_gutter_keeps_values_for_a_while_only(
     assert client.get_many(mine) == {}
 
 
+def test_flushing_empties_the_gutter_too(connect_sync, world, servers, log, spare):
+    client = connect_sync(failover="gutter", gutter=spare.url, on_error="miss")
+    world.strike()
+    noticed(client, log)
+    mine = owned_by(servers, 0)
+    assert client.set_many(NEW) == []
+    assert len(client.get_many(mine)) == len(mine)
+    assert client.flush_all() is False, "one server is down"
+    assert client.get_many(KEYS) == {}
+
+
 def test_nobody_steps_in_and_requests_miss(connect_sync, world, servers, log):
     client = connect_sync(failover="miss")
     assert client.set_many(OLD) == []
@@ -583,6 +594,17 @@ def test_a_callback_that_raises_is_logged_and_does_no_harm(connect_sync, world, 
         client.set_many(NEW)
     assert [event[0] for event in seen] == ["server-0", "server-0"]
     assert caplog.text.count("RuntimeError: it burns") == 2
+
+
+def test_keys_with_a_route_have_a_second_try_as_well(connect_sync, world, servers):
+    client = connect_sync(failover="rehash", max_ejected=0)
+    world.strike()
+    key = Key("any", route=owned_by(servers, 0)[0])
+    assert client.get(key, "default") == "default"
+    assert client.gets(key) is None
+    with pytest.raises(OUTAGES):
+        client.set(key, 1)
+    assert client.client_stats().second_tries == 2
 
 
 def test_second_tries_end_with_their_budget(connect_sync, world, servers):

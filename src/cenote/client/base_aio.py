@@ -167,7 +167,7 @@ class AsyncBase(AsyncHot):
         """Return what sends requests about a key; outages are raised."""
         if not isinstance(key, Key):
             return self._strict
-        return self._cluster.way(self._encoder.route(key)).request
+        return self._cluster.asks(self._encoder.route(key))
 
     def _at(self, key: AnyKey) -> Exchange:
         """Return what sends requests about a key; outages are met as the client is told to."""

@@ -106,12 +106,16 @@ class Guard:
         failover: Who knows where to.
         member: The server.
         ask: How it is asked.
+        place: What places the keys that go this way; None: the key of each request.
     """
 
-    def __init__(self, failover: Guide, member: Member, ask: Exchange) -> None:
+    def __init__(
+        self, failover: Guide, member: Member, ask: Exchange, place: bytes | None = None
+    ) -> None:
         self._failover = failover
         self._member = member
         self._ask: Exchange = ask
+        self._place = place
 
     def request(self, request: Request, deadline: float) -> Reply:
         """Send a request; if it fails and may be sent elsewhere, send it there, once."""
@@ -123,7 +127,7 @@ class Guard:
 
     def _elsewhere(self, request: Request, deadline: float, error: CenoteError) -> Reply:
         failover, member = self._failover, self._member
-        place = request.key or b""
+        place = self._place or request.key or b""
         ejected = member.node.vigil.down
         if (
             not may_go_elsewhere(request, error, ejected=ejected)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from math import ceil
 
-from cenote.cluster.detour_aio import AsyncDetour
+from cenote.cluster.detour_aio import AsyncDetour, AsyncGuard
 from cenote.cluster.failover import Board, FailoverOptions, is_write, may_go_elsewhere
 from cenote.cluster.member_aio import AsyncMember
 from cenote.cluster.router import Hashing
@@ -21,7 +21,7 @@ from cenote.errors import CenoteError, NodeDown, NoNodesAvailable
 from cenote.node.health import Vigil
 from cenote.protocol import Request
 from cenote.protocol.capped import capped
-from cenote.runtime.aio import Turn
+from cenote.runtime.aio import Exchange, Turn
 
 GUTTER = 1 << 40
 """The number of the first gutter server: batches lease from them last."""
@@ -70,9 +70,23 @@ class AsyncDiverting:
         """Tell whether something may be sent a second time, now."""
         raise NotImplementedError
 
+    def wake(self) -> None:
+        """Have servers that are down probed."""
+        raise NotImplementedError
+
     def way(self, member: AsyncMember, place: bytes) -> AsyncDetour | None:
         """Return the way around a server for what is placed by ``place``; None: it is up."""
         return AsyncDetour(self, member, place) if member.node.vigil.down else None
+
+    def asks(self, member: AsyncMember, place: bytes) -> Exchange:
+        """Return what sends requests that are placed by ``place``, to a server or around it."""
+        if member.node.vigil.down:
+            return AsyncDetour(self, member, place).request
+        return (
+            AsyncGuard(self, member, member.request, place).request
+            if self.moves
+            else member.request
+        )
 
     def stand_in(
         self, member: AsyncMember, place: bytes, request: Request
@@ -197,6 +211,7 @@ class AsyncDiverting:
         vigil = member.node.vigil
         if not vigil.down:
             return False
+        self.wake()
         with self._turn:
             sentry = self._sentries.get(vigil)
             down: bool = vigil.down

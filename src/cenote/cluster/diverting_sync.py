@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from math import ceil
 
-from cenote.cluster.detour_sync import Detour
+from cenote.cluster.detour_sync import Detour, Guard
 from cenote.cluster.failover import Board, FailoverOptions, is_write, may_go_elsewhere
 from cenote.cluster.member_sync import Member
 from cenote.cluster.router import Hashing
@@ -22,7 +22,7 @@ from cenote.errors import CenoteError, NodeDown, NoNodesAvailable
 from cenote.node.health import Vigil
 from cenote.protocol import Request
 from cenote.protocol.capped import capped
-from cenote.runtime.sync import Turn
+from cenote.runtime.sync import Exchange, Turn
 
 GUTTER = 1 << 40
 """The number of the first gutter server: batches lease from them last."""
@@ -71,9 +71,23 @@ class Diverting:
         """Tell whether something may be sent a second time, now."""
         raise NotImplementedError
 
+    def wake(self) -> None:
+        """Have servers that are down probed."""
+        raise NotImplementedError
+
     def way(self, member: Member, place: bytes) -> Detour | None:
         """Return the way around a server for what is placed by ``place``; None: it is up."""
         return Detour(self, member, place) if member.node.vigil.down else None
+
+    def asks(self, member: Member, place: bytes) -> Exchange:
+        """Return what sends requests that are placed by ``place``, to a server or around it."""
+        if member.node.vigil.down:
+            return Detour(self, member, place).request
+        return (
+            Guard(self, member, member.request, place).request
+            if self.moves
+            else member.request
+        )
 
     def stand_in(self, member: Member, place: bytes, request: Request) -> tuple[Member, Request]:
         """Return where to send a request about a key of a server that was down a moment ago.
@@ -194,6 +208,7 @@ class Diverting:
         vigil = member.node.vigil
         if not vigil.down:
             return False
+        self.wake()
         with self._turn:
             sentry = self._sentries.get(vigil)
             down: bool = vigil.down

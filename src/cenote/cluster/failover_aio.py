@@ -31,7 +31,7 @@ from cenote.cluster.sentry_aio import AsyncSentry
 from cenote.cluster.topology import Topology
 from cenote.node.budget import RetryBudget
 from cenote.node.health import Vigil
-from cenote.runtime.aio import Alarm, Exchange, Turn, monotonic, renew_in_child
+from cenote.runtime.aio import Alarm, Exchange, Turn, monotonic
 
 _SAMPLE_EVERY = 0.5  # seconds between two requests of a server that are timed
 _AGAIN = 0.05  # seconds until a probe that came at a bad moment is made again
@@ -67,19 +67,27 @@ class AsyncFailover(AsyncDiverting):
         super().__init__(options, hashing, prefix_size, gutter)
         self.budget = RetryBudget(retry_budget, monotonic())
         self._publish = publish
-        self._alarm = Alarm(self._ring)
-        self.renew()
-        renew_in_child(self)
-        self._changes: deque[tuple[str, str | None]] = deque()
-        self._unsampled = False
         self._closed = False
+        self._begin()
+        self._asleep = False
         for member in gutter:
             member.node.spend = self.spend
 
-    def renew(self) -> None:
-        """In a forked child: whoever kept a turn is not there."""
+    def _begin(self) -> None:
         self._turn = Turn()
         self._telling = Turn()
+        self._alarm = Alarm(self._ring)
+        self._changes: deque[tuple[str, str | None]] = deque()
+        self._unsampled = False
+
+    def renew(self) -> None:
+        """In a forked child: whoever kept a turn is not there, nor what the parent has begun."""
+        self._begin()
+        self._asleep = True
+        for vigil, sentry in self._sentries.items():
+            sentry.timing = True
+            vigil.probe_again(vigil.probe_at)
+        self._route()
 
     # The servers.
 
@@ -166,6 +174,13 @@ class AsyncFailover(AsyncDiverting):
             self._plan(now)
         self._follow_up(None)
 
+    def wake(self) -> None:
+        """Have servers that are down probed: a forked child begins when it asks for the first."""
+        if self._asleep:
+            with self._turn:
+                self._asleep = False
+                self._plan(monotonic())
+
     def may_return(self, sentry: AsyncSentry) -> bool:
         """Tell whether a connect that succeeds now is the probe that brings the server back."""
         with self._turn:
@@ -184,8 +199,8 @@ class AsyncFailover(AsyncDiverting):
         with self._turn:
             sentry.timing = False
             self._route()
-            asleep, self._unsampled = not self._unsampled, True
-        if asleep and not self._closed:
+            unset, self._unsampled = not self._unsampled, True
+        if unset and not self._closed:
             self._alarm.set(_SAMPLE_EVERY)
 
     def _review(self, vigil: Vigil, now: float) -> AsyncMember | None:

@@ -137,6 +137,12 @@ class Cluster:
         member = self.topology.owner(key)
         return self.failover.way(member, key) or member.way
 
+    def asks(self, key: bytes) -> Exchange:
+        """Return what sends requests that are placed by ``key``, whatever their own keys."""
+        if self.undiscovered:
+            return self.way(key).request
+        return self.failover.asks(self.topology.owner(key), key)
+
     def started(self, name: str | None, deadline: float) -> Node:
         """Return the node of a server, which runs; None: of the only one.
 
@@ -181,7 +187,7 @@ class Cluster:
         )
 
     def each(self, request: Request, deadline: float) -> dict[str, Reply]:
-        """Send a request to every server at the same time.
+        """Send a request to every server at the same time; what flushes, to the gutter too.
 
         Returns:
             The reply, or the error, of each server by its name.
@@ -190,14 +196,15 @@ class Cluster:
             NoNodesAvailable: The servers can not be found.
         """
         self.begin(deadline)
-        topology = self.topology
+        members: Sequence[Member] = self.topology.members
         if request.verb == "flush_all":
             self.failover.flushed()
-        asked = in_lease_order([(member, request) for member in topology.members])
+            members = self._everybody
+        asked = in_lease_order([(member, request) for member in members])
         replies = self.batch(asked, deadline)
         names = [member.server.name for member, _ in asked]
         answers = dict(zip(names, replies, strict=True))
-        return {name: answers[name] for name in topology.names}
+        return {member.server.name: answers[member.server.name] for member in members}
 
     def health(self) -> dict[str, NodeHealth]:
         """Return the health of every server by its name."""
@@ -296,6 +303,7 @@ class Cluster:
     def renew(self) -> None:
         """In a forked child: begin anew; nothing of the parent's is under way here."""
         self._turn = Turn()
+        self.failover.renew()
         if self._discovering is not None:
             self._discovering.renew()
             if self.undiscovered:

@@ -280,6 +280,8 @@ class AsyncPool(AsyncDriver[T]):
 
     def grow(self) -> bool:
         """Have one more connection opened, if the pool may; True: one is being opened."""
+        if self._loop is None:  # as in a forked child
+            self._enter()
         return self._order(self._core.grow)
 
     def recover(self) -> None:

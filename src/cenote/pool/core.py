@@ -189,6 +189,7 @@ class PoolCore(Leasing[T]):
 
     def grow(self, now: float) -> bool:
         """Open one more connection, if the pool may and none is being opened; True: one is."""
+        self.begin(now)  # a forked child's is new
         self.settle(now)
         if not self.connecting and self._may_connect(now) and self._claims_slot(now):
             self.connect(now)

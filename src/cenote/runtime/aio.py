@@ -32,7 +32,6 @@ __all__ = [
     "cached_by",
     "contextmanager",
     "monotonic",
-    "renew_in_child",
     "resolve",
     "sleep",
     "together",
@@ -76,10 +75,6 @@ class Turn:
     def release(self) -> None:
         """Do not hold it any more."""
         self._held = False
-
-
-def renew_in_child(owner: object) -> None:
-    """Have ``owner`` begin anew in every child that is forked: here there is no lock to lose."""
 
 
 class Alarm:

@@ -33,7 +33,6 @@ __all__ = [
     "cached_by",
     "contextmanager",
     "monotonic",
-    "renew_in_child",
     "resolve",
     "sleep",
     "together",

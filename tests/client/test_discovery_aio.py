@@ -223,6 +223,35 @@ async def test_a_closed_client_looks_no_more(amazon, make_aio):
         await never_used.get("a")
 
 
+@pytest.mark.parametrize("how", ["text", "sasl"])
+async def test_servers_that_are_found_are_logged_in_to(make_aio, how):
+    """By SASL nothing is said to the endpoint, which speaks text."""
+    users = {"ann": "s3cret"}
+    text = how == "text"
+    with ExitStack() as stack:
+        two = [
+            stack.enter_context(MemcachedServer(**{"users" if text else "sasl_users": users}))
+            for _ in range(2)
+        ]
+        nodes = [("127.0.0.1", "127.0.0.1", server.port) for server in two]
+        login = ("ann", "s3cret") if text else None
+        endpoint = stack.enter_context(ConfigurationEndpoint(nodes, login=login))
+        client = make_aio(
+            f"memcached://ann:s3cret@{endpoint.url}?discovery=elasticache",
+            protocol="auto" if text else "binary",
+            timeout=PATIENT,
+        )
+        assert await client.set_many(VALUES) == []
+        assert await client.get_many(KEYS) == VALUES
+
+
+async def test_an_endpoint_that_lets_nobody_log_in_is_told_from_a_wrong_password(amazon, make_aio):
+    client = make_aio(amazon.url, discovery="elasticache", username="ann", password="s3cret")
+    with pytest.raises(NoNodesAvailable, match="does not log in") as caught:
+        await client.get("key")
+    assert "s3cret" not in str(caught.value)
+
+
 async def test_servers_that_are_found_can_not_be_changed_by_hand(amazon, make_aio):
     client = make_aio(amazon.url, discovery="elasticache", timeout=PATIENT)
     with pytest.raises(ConfigurationError, match="discovery"):

@@ -86,10 +86,14 @@ class Membership:
         return Member(next(self._numbers), server, node)
 
     def endpoint(self, server: Server) -> Node:
-        """Make the node of a server that is asked for the others, once."""
+        """Make the node of a server that is asked for the others, once, in the text protocol.
+
+        A login by SASL can not be said there, and its password is not shown there either.
+        """
+        said = None if self._access.protocol == "binary" else self._access.credentials
         return self._node(
             server.address,
             name=server.name,
-            access=replace(self._access, protocol="classic"),
+            access=replace(self._access, protocol="classic", credentials=said),
             options=replace(self._options, min_size=0, max_size=1),
         )

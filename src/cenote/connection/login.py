@@ -12,7 +12,13 @@ from collections.abc import Generator, Sequence
 from typing import Final, TypeAlias
 
 from cenote.connection.credentials import Credentials
-from cenote.errors import AuthenticationFailed, CenoteError, ClientError, ConfigurationError
+from cenote.errors import (
+    AuthenticationFailed,
+    CenoteError,
+    ClientError,
+    ConfigurationError,
+    UnknownCommand,
+)
 from cenote.protocol import STORED, Reply, Request, store
 
 Flight: TypeAlias = tuple[Request, ...]
@@ -31,12 +37,12 @@ def text_login(credentials: Credentials) -> Login:
     """
     data = f"{credentials.user} {credentials.password}".encode()
     (reply,) = yield (store("set", _KEY, data, 0, _EXPIRED),)
-    if isinstance(reply, ClientError):
+    if isinstance(reply, ClientError) and not isinstance(reply, UnknownCommand):
         raise AuthenticationFailed(
             f"the server refused user {credentials.user!r} or the password: compare them with its "
             "authentication file (memcached -Y)"
         )
-    if isinstance(reply, CenoteError):
+    if isinstance(reply, CenoteError) and not isinstance(reply, UnknownCommand):
         raise reply
     if reply != STORED:
         raise AuthenticationFailed(

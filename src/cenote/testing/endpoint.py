@@ -24,6 +24,7 @@ class ConfigurationEndpoint:
         nodes: The host, IP and port of each server that it lists.
         dialect: Whose it is like.
         version: The version of the list.
+        login: The user and the password of who may log in; None: it knows of no such thing.
 
     Attributes:
         nodes: What is listed; change it together with ``version``.
@@ -38,12 +39,14 @@ class ConfigurationEndpoint:
         *,
         dialect: Dialect = "aws",
         version: int = 1,
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.nodes = list(nodes)
         self.version = version
         self.answer: bytes | None = None
         self.asked = 0
         self._dialect: Dialect = dialect
+        self._login = None if login is None else " ".join(login).encode()
         self._server = _Server(("127.0.0.1", 0), _Conversation)
         self._server.endpoint = self
         self._thread = threading.Thread(
@@ -61,6 +64,10 @@ class ConfigurationEndpoint:
         """Return the answer to one line."""
         if line == b"version":
             return b"ERROR\r\n" if self._dialect == "gcp" else b"VERSION 1.4.14\r\n"
+        if line.startswith(b"set ") and self._login is not None:
+            return b""  # the next line says who it is
+        if line == self._login:
+            return b"STORED\r\n"
         old = self._dialect == "old"
         if line == (b"get AmazonElastiCache:cluster" if old else b"config get cluster"):
             self.asked += 1

@@ -244,11 +244,15 @@ async def test_a_callers_context_is_his_own() -> None:
         assert await asyncio.gather(*tasks) == [(A, "a"), (B, "b")]
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
 def test_a_callback_that_raises_is_reported_and_the_others_are_called(
-    loop_factory,
+    loop_factory, error: type[BaseException]
 ) -> None:
-    """Its reply came in one packet with others."""
+    """Its reply came in one packet with others; the connection goes on."""
     complaints: list[dict[str, object]] = []
+
+    def fail(done: Pending) -> None:
+        raise error
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
@@ -256,25 +260,34 @@ def test_a_callback_that_raises_is_reported_and_the_others_are_called(
         async with talking() as (channel, peer):
             asked = [channel.submit(get(key), soon()) for key in (b"a", b"b")]
             called = loop.create_future()
-            asked[0].add_done_callback(lambda _: 1 // 0)
+            asked[0].add_done_callback(fail)
             asked[1].add_done_callback(called.set_result)
             await asyncio.sleep(0)
             peer.sendall(KEY_A + KEY_B)
             assert await called is asked[1]
+            assert channel.clean
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(scenario())
     (complaint,) = complaints
-    assert isinstance(complaint["exception"], ZeroDivisionError)
+    assert isinstance(complaint["exception"], error)
 
 
-def test_ctrl_c_in_a_callback_leaves_the_other_callers_their_replies() -> None:
-    """The loop stops where it is, and goes on where it was when it is run again."""
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_stops_the_loop_leaves_the_other_callers_their_replies(
+    error: type[BaseException],
+) -> None:
+    """Ctrl-C in a callback, or a handler of errors that exits: run again, the loop goes on."""
     replies: list[object] = []
     loop = asyncio.new_event_loop()
 
     def interrupt(done: Pending) -> None:
-        raise KeyboardInterrupt
+        raise error
+
+    def exit_on_error(_: object, context: object) -> None:
+        raise SystemExit
+
+    loop.set_exception_handler(exit_on_error)
 
     async def ask() -> tuple[AsyncChannel, socket.socket]:
         near, far = socket.socketpair()
@@ -298,7 +311,7 @@ def test_ctrl_c_in_a_callback_leaves_the_other_callers_their_replies() -> None:
     try:
         channel, far = loop.run_until_complete(ask())
         far.sendall(KEY_A + KEY_B)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
             loop.run_forever()
         assert replies == []
         loop.run_until_complete(go_on(channel))

@@ -217,6 +217,19 @@ async def test_other_reads_travel_as_they_are(tmp_path: Path) -> None:
         await asyncio.gather(*asked, return_exceptions=True)
 
 
+async def test_a_read_that_nobody_waits_for_travels_as_it_is(tmp_path: Path) -> None:
+    """And when it is answered, the connection goes back."""
+    async with world(tmp_path) as (peer, node):
+        link = await silent(peer, node)
+        asked = [ask(node, get(b"a"))]
+        await node.post(get(b"posted"), soon())
+        asked.append(ask(node, get(b"b")))
+        assert await heard(link, 3) == [b"get a", b"get b\r\n", b"get posted\r\n"]
+        link.answer()
+        assert await asyncio.gather(*asked) == [(b"a", 0, 0), (b"b", 0, 0)]
+        await until(lambda: node.pool.stats().used == 0)
+
+
 async def test_a_connection_leased_by_one_caller_sends_what_he_asks(tmp_path: Path) -> None:
     async with world(tmp_path) as (peer, node):
         await silent(peer, node)

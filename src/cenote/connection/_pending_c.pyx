@@ -214,15 +214,18 @@ def wake(list settled not None):
     """Call whoever awaits these; as the event loop does, whatever one of them raises."""
     cdef Pending pending
     settled.reverse()
-    while settled:
-        pending = settled.pop()
-        try:
-            pending.call()
-        except Exception as error:
-            pending._loop.call_exception_handler(
-                {"message": f"a callback of {pending!r} failed", "exception": error}
-            )
-        except BaseException:
+    try:
+        while settled:
+            pending = settled.pop()
+            try:
+                pending.call()
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                pending._loop.call_exception_handler(
+                    {"message": f"a callback of {pending!r} failed", "exception": error}
+                )
+    finally:
+        if settled:  # the loop is to stop; when it goes on, the others are called
             settled.reverse()
-            pending._loop.call_soon(wake, settled)
-            raise
+            (<Pending>settled[0])._loop.call_soon(wake, settled)

@@ -177,7 +177,7 @@ class Flow:
         for pending in turn:
             request = pending.request
             key = request.key
-            if request.kind == _GET and request.verb == "get":
+            if request.kind == _GET and request.verb == "get" and not pending.posted:
                 if len(gets) >= _MOST_GETS or (touched and key in touched):
                     parts += self._leave(gets, others)
                     touched.clear()

@@ -200,17 +200,23 @@ def _wake_soon(pending: Pending) -> None:
 def wake(settled: list[Pending]) -> None:
     """Call whoever awaits these; as the event loop does, whatever one of them raises."""
     settled.reverse()
-    while settled:
-        pending = settled.pop()
-        try:
-            pending.call()
-        except Exception as error:  # noqa: BLE001 - passed on to who is there for it
-            _loop_of(pending).call_exception_handler(
-                {"message": f"a callback of {pending!r} failed", "exception": error}
-            )
-        except BaseException:
+    try:
+        while settled:
+            _call(settled.pop())
+    finally:
+        if settled:  # the loop is to stop; when it goes on, the others are called
             settled.reverse()
-            _loop_of(pending).call_soon(wake, settled)
-            raise
-        finally:
-            del pending
+            _loop_of(settled[0]).call_soon(wake, settled)
+
+
+def _call(pending: Pending) -> None:
+    try:
+        pending.call()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - passed on to who is there for it
+        _loop_of(pending).call_exception_handler(
+            {"message": f"a callback of {pending!r} failed", "exception": error}
+        )
+    finally:
+        del pending

@@ -6,14 +6,17 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from cenote import (
+    AsyncKeyedPool,
     AsyncPool,
     BadConnector,
     ConfigurationError,
     ConnectFailed,
+    KeyedPool,
     LeaseError,
     NestedAcquire,
     Observer,
@@ -263,6 +266,20 @@ def test_whoever_is_refused_what_a_pool_shares_out_itself_is_told_to_its_observe
 
 
 # Bad connectors.
+
+
+@pytest.mark.parametrize("kind", [Pool, AsyncPool])
+def test_what_can_not_be_pinged_is_not_said_to_be_kept_alive(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match="keepalive=30 needs a connector with ping"):
+        kind(Conn, keepalive=30)
+
+
+@pytest.mark.parametrize("kind", [KeyedPool, AsyncKeyedPool])
+def test_nor_is_it_at_the_keys_of_a_keyed_pool(kind: Any) -> None:
+    pool = kind(lambda _key: Conn, keepalive=30)
+    with pytest.raises(ConfigurationError, match="keepalive=30 needs a connector with ping"):
+        pool.connection("a")
+    assert not pool.keys()
 
 
 def test_a_connector_that_returns_none_is_named() -> None:

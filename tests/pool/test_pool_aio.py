@@ -7,6 +7,7 @@ import contextvars
 import gc
 import logging
 import os
+import re
 import threading
 import time
 import weakref
@@ -609,15 +610,45 @@ def test_a_lease_held_too_long_is_reported_with_where_it_was_borrowed(
     async def scenario() -> None:
         world = World(GatedConnector(clean=True), leak_after=1.0)
         world._watching = False
+        task = asyncio.current_task()
+        assert task is not None
+        task.set_name("the holder")
         with pytest.warns(ResourceWarning):
             async with world.pool.connection():
                 await asyncio.sleep(2.0)
+        assert world.pool.holders() == []
         await world.end()
 
     with caplog.at_level(logging.WARNING, "cenote.pool"):
         virtually(scenario)
     assert "test_pool_aio.py" in caplog.records[0].getMessage()
-    assert "came back" in caplog.records[1].getMessage()
+    returned = caplog.records[1].getMessage()
+    assert re.search(r"came back, held 2.0 s by 'the holder' \(test_pool_aio.py", returned)
+
+
+def test_a_holder_that_sleeps_is_shown_with_all_who_await_it(run: Run) -> None:
+    async def inner() -> None:
+        await asyncio.Event().wait()
+
+    async def outer(pool: AsyncPool[Resource]) -> None:
+        async with pool.connection():
+            await inner()
+
+    async def scenario() -> None:
+        world = World(GatedConnector(clean=True))
+        task = asyncio.create_task(outer(world.pool))
+        await pass_turns(4)
+        (holder,) = world.pool.holders()
+        lines = [outer.__code__.co_firstlineno + 2, inner.__code__.co_firstlineno + 1]
+        assert re.fullmatch(
+            rf"locks\.py:\d+ < test_pool_aio\.py:{lines[1]} < test_pool_aio\.py:{lines[0]}",
+            holder.stack,
+        )
+        task.cancel()
+        await asyncio.wait([task])
+        await world.end()
+
+    run(scenario)
 
 
 def test_an_idle_connection_does_not_keep_its_last_task_alive(run: Run) -> None:

@@ -90,6 +90,9 @@ def test_everything_at_once() -> None:
         def is_alive(self, link: Link) -> bool:
             return random.random() > 0.05
 
+        def ping(self, link: Link) -> bool:
+            return random.random() > 0.05
+
         def is_clean(self, link: Link) -> bool:
             return random.random() > 0.1
 

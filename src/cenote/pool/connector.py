@@ -128,6 +128,18 @@ def async_hooks(
     return AsyncHooks(*_required(connector), *_optional(connector, check, reset, classify))
 
 
+def check_keepalive(found: Hooks[T] | AsyncHooks[T], keepalive: float | None) -> None:
+    """Refuse to keep alive what can not be pinged, rather than not to do it.
+
+    Raises:
+        ConfigurationError: There is no ``ping``.
+    """
+    if keepalive is not None and found.ping is None:
+        raise ConfigurationError(
+            f"keepalive={keepalive!r} needs a connector with ping(resource), and this one has none"
+        )
+
+
 def judge(classify: Classify | None, error: BaseException) -> Verdict:
     """Say what becomes of a connection whose lease ended with ``error``.
 

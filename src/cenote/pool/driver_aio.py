@@ -29,7 +29,7 @@ from cenote.errors import WrongLoop
 from cenote.pool.actor_aio import Actor
 from cenote.pool.budget import Budget
 from cenote.pool.checkout_aio import Checkout
-from cenote.pool.connector import AsyncHooks, judge
+from cenote.pool.connector import AsyncHooks, check_keepalive, judge
 from cenote.pool.core import PoolCore
 from cenote.pool.fast import ALWAYS, DETACHED, FOREIGN
 from cenote.pool.fast_path import Entry
@@ -57,6 +57,7 @@ class AsyncDriver(AsyncFront[T]):
         budget: Budget[Any] | None = None,
         key: Any = None,
     ) -> None:
+        check_keepalive(found, options.keepalive)
         self._core: PoolCore[T] = PoolCore(
             name,
             options,
@@ -224,12 +225,15 @@ def _describe(holder: object) -> tuple[str, str]:
     """Name a task, and say where it is now."""
     if not isinstance(holder, asyncio.Task):
         return holder if isinstance(holder, str) else "?", ""
-    frame: FrameType | None = None
+    stack: list[FrameType] = []
     awaited: object = holder.get_coro()
     while awaited is not None:
-        frame = getattr(awaited, "cr_frame", None) or frame
+        frame = getattr(awaited, "cr_frame", None)
+        if frame is not None:
+            stack.insert(0, frame)
         awaited = getattr(awaited, "cr_await", None)
-    return holder.get_name(), place(frame)
+    runs = bool(stack) and stack[0].f_back is not None
+    return holder.get_name(), place(*stack[:1] if runs else stack)
 
 
 def _is_gone(holder: object) -> bool:

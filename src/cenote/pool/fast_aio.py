@@ -165,11 +165,13 @@ class AsyncFront(Root, Generic[T]):
         return self.stack.take(self.instruments.now(), task)
 
     def _give(self, entry: fast_path.Entry[T], error: BaseException | None) -> None:
+        holder = entry.holder
         entry.holder = None  # an idle connection would keep its last task alive
         answer = REFUSED if error is not None else self.stack.give(entry, self.instruments.now())
         if answer == SETTLE:
             self._settle()
         elif answer == REFUSED:
+            entry.holder = holder
             self._checkin(entry, error)
 
     async def _checkout(self, timeout: float | EllipsisType | None) -> fast_path.Entry[T]:

@@ -32,13 +32,19 @@ class Tracing:
 TRACING = Tracing()
 
 
-def place(frame: FrameType | None) -> str:
-    """Return a stack as ``file:line < file:line``, from the innermost frame not the pool's own."""
+def place(*stack: FrameType | None) -> str:
+    """Return a stack as ``file:line < file:line``, from the innermost frame not the pool's own.
+
+    Args:
+        stack: That frame; of a task that sleeps, whose frames do not know each other, all of them,
+            innermost first.
+    """
     places: list[str] = []
-    frame = _borrower(frame)
-    while frame is not None and len(places) < _DEPTH:
-        places.append(_words(frame.f_code, frame.f_lineno))
-        frame = frame.f_back
+    for innermost in stack:
+        frame = _borrower(innermost)
+        while frame is not None and len(places) < _DEPTH:
+            places.append(_words(frame.f_code, frame.f_lineno))
+            frame = frame.f_back
     return CALLED_BY.join(places)
 
 

@@ -62,7 +62,8 @@ class PoolOptions:
         max_uses: Leases after which a connection is retired. ``None``: no limit.
         check_after: Idle time from which a connection is checked before it is handed out; 0:
             always.
-        keepalive: Idle connections are pinged about this often. ``None``: off.
+        keepalive: Idle connections are pinged about this often, by the connector's ``ping``, which
+            it must have. ``None``: off.
         leak_after: A lease held longer than this is reported once. ``None``: off.
         nested: What happens to a thread or task that holds a connection and asks for another while
             every slot is taken, so that it may wait for itself: ``"allow"``, ``"warn"`` or

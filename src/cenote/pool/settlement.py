@@ -344,6 +344,7 @@ class Settlement(PoolState[T]):
             entry.reported = False
             holder = reports.holder(self, entry, now)
             self.actions.append(Warn(reports.leak_returned(self.name, holder), logged=True))
+        entry.holder = None
         if self.observer is not None:
             self.tell(self.observer.released, held)
 

@@ -22,7 +22,7 @@ from cenote.errors import (
 )
 from cenote.node.aio import AsyncNode
 from cenote.node.sharing import Sharing
-from cenote.protocol import get, incr
+from cenote.protocol import get, incr, meta_set, quiet
 from cenote.testing.faults import Stall
 from cenote.testing.proxy import FaultProxy
 from tests.node.peer import Link, Peer, turns, until, world
@@ -242,6 +242,23 @@ async def test_a_connection_at_the_end_of_its_life_is_replaced_and_never_cut(
         assert await asyncio.gather(*fresh) == [(b"new%d" % n, 0, 0) for n in range(3)]
         await until(lambda: not link.open)
         assert node.pool.stats().closed["lifetime"] >= 1
+
+
+async def test_a_connection_whose_life_ends_before_anything_is_waited_for_leaves_no_lease(
+    tmp_path: Path,
+) -> None:
+    """Its successor was leased for nothing: only what nobody waits for had been asked."""
+    async with world(tmp_path, max_lifetime=0.5, lifetime_jitter=0.0, max_size=2) as (peer, node):
+        async with node.lease(soon()):
+            old = monotonic()
+            await until(lambda: monotonic() > old + 0.2)
+            async with node.lease(soon()):
+                pass
+        await node.post(quiet(meta_set(b"k", b"v")), soon())
+        while monotonic() < old + 0.5:
+            pass  # the loop is busy until then: what was asked has not left
+        await until(lambda: peer.asked() > 0)
+        await until(lambda: node.pool.stats().used == 0)
 
 
 async def test_the_only_connection_is_renewed_under_constant_load(tmp_path: Path) -> None:

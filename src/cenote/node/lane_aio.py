@@ -306,7 +306,7 @@ class Lanes:
             lane.retired = True
             self._open.remove(lane)
             if lane.channel.clean:
-                self.give_back(lane)
+                self.refill(lane)
 
     def tell_late(self, lane: Lane) -> None:
         """Tell that replies are late: of all who wait, where no other lane says otherwise."""

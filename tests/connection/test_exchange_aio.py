@@ -719,3 +719,26 @@ async def test_idle_connections_hold_little_memory() -> None:
         finally:
             tracemalloc.stop()
         assert held < 4096
+
+
+async def test_a_reply_that_only_the_loop_is_late_to_read_is_not_said_to_be_overdue() -> None:
+    told: list[str] = []
+
+    class Listening:
+        """A sharer of the connection."""
+
+        def __getattr__(self, event: str) -> Callable[..., None]:
+            return lambda *_: told.append(event)
+
+    async with pairing() as pair:
+        late, behind = (pair.channel.submit(get(key), soon(0.02)) for key in (b"a", b"b"))
+        await turn()
+        pair.channel.sharer = Listening()  # type: ignore[assignment]
+        pair.peer.sendall(KEY_A + KEY_B)
+        while not late.done():  # nothing is read meanwhile
+            pair.channel._strike()
+        assert isinstance(late.exception(), OperationTimeout)
+        await answered(pair, 0)
+        assert behind.done()
+        assert "overdue" not in told
+        pair.channel.sharer = None

@@ -929,7 +929,7 @@ def test_memory_of_an_idle_connection_is_small() -> None:
     with Pool(Closing, max_size=2000, max_connecting=50) as pool:
         tracemalloc.start()
         pool.resize(2000, 2000)
-        pool.open(wait=True, timeout=PATIENCE)
+        pool.open(wait=True, timeout=10 * PATIENCE)
         used, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert used / 2000 < 2048

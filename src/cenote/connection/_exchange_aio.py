@@ -269,12 +269,12 @@ class AsyncChannel(Flow, asyncio.Protocol):
         head = self._head()
         if now < head.deadline:
             return head.deadline
+        if self._readable():  # it is the loop that is late
+            return now + GRACE
         given_up_at = head.deadline + max(GRACE, head.deadline - head.began)
         if now < given_up_at:
             self.sharer.overdue()
             return given_up_at
-        if self._readable():  # it is the loop that is late
-            return now + GRACE
         self._give_up()
         return math.inf
 

@@ -31,9 +31,9 @@ CANCELLED = 3
 class Pending:
     """A request under way, and what its caller awaits: a future of its reply.
 
-    It is compatible with ``asyncio.Future`` as far as tasks and asyncio's functions need. But the
-    callbacks of all the replies that arrived together cost one ``call_soon`` (see ``wake``), and an
-    error that nobody asks for is not logged. Cancelling takes nothing back.
+    It is compatible with ``asyncio.Future`` as far as tasks and asyncio's functions need. But who
+    awaits a reply is called where it arrives, without a ``call_soon`` (see ``wake``), and an error
+    that nobody asks for is not logged. Cancelling takes nothing back.
 
     Attributes:
         request: The request.

@@ -10,6 +10,9 @@ from cenote.pool import PoolStats
 from tests.cli.pool_stats import stats
 
 SETTING = Setting("local://", 16, 8)
+LEASED = stats(
+    waited=3, acquired=1000, released=1000, use_seconds=2.0, use_seconds_squared=0.008, at=2.0
+)
 
 
 def tally(hits: int, misses: int = 0, mismatches: int = 0, error: str = "") -> Tally:
@@ -29,7 +32,7 @@ def sample(*, interrupted: bool = False, mismatches: int = 0, error: str = "") -
     session = SessionResult(
         (
             phase("a connection a request", tally(98, 2, mismatches), 100),
-            phase("one pooled client", tally(980, 20, error=error), 8, stats(waited=3)),
+            phase("one pooled client", tally(980, 20, error=error), 8, LEASED),
         ),
         interrupted=interrupted,
     )

@@ -42,6 +42,13 @@ def test_the_pools_own_statistics_are_shown() -> None:
     assert "2 idle" in shown(100)
 
 
+def test_it_ends_with_what_the_shared_pool_advises() -> None:
+    text = shown(100)
+    assert "What the pool of one pooled client advises:" in text
+    assert "500 callers a second hold a connection for 2 ms" in text
+    assert text.rstrip().splitlines()[-1].startswith("max_size is 8: ")
+
+
 def test_it_says_that_no_reply_was_somebody_elses() -> None:
     assert "0 mismatches: each of 1,100 records" in shown(100)
 

@@ -166,3 +166,8 @@ def test_an_asyncio_pool_advises_alike_and_counts_those_who_got_nothing(virtuall
             assert "raise it to" in str(advice)
 
     virtually(scenario)
+
+
+def test_a_large_rate_is_written_in_full() -> None:
+    assert str(size(22873.4, 0.0003)).startswith("22,873 callers a second")
+    assert str(size(0.25, 0.1)).startswith("0.25 callers a second")

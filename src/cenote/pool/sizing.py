@@ -91,8 +91,9 @@ class Advice:
     def _lines(self) -> Iterator[str]:
         source = "" if self.measured is None else f", measured over {duration_text(self.measured)}"
         yield (
-            f"{self.rate:.4g} callers a second hold a connection for {duration_text(self.duration)}"
-            f" (variation {self.variation:.2g}): {self.load:.3g} in use on average{source}"
+            f"{number_text(self.rate)} callers a second hold a connection for "
+            f"{duration_text(self.duration)} (variation {self.variation:.2g}): "
+            f"{self.load:.3g} in use on average{source}"
         )
         yield (
             f"Erlang C      {self.size:>6}  {self.share * 100:g} % wait at most "
@@ -248,6 +249,11 @@ def callers(stats: PoolStats) -> int:
     """Return how many have come so far, those included that wait or got nothing."""
     ended = stats.timeouts + stats.cancelled + stats.failed + stats.saturated
     return stats.acquired + ended + stats.waiting
+
+
+def number_text(value: float) -> str:
+    """Write a number with four digits, and a large one without an exponent."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def duration_text(seconds: float) -> str:

@@ -17,11 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 import cenote
-from cenote.cli.demo.phases import PHASES, Board, Phase, Setting
+from cenote.cli.demo.phases import PHASES, Board, Phase, PooledClient, Setting
 from cenote.cli.demo.report import COLUMNS, Report, cells
 from cenote.cli.demo.session import Watch
 from cenote.cli.demo.workload import CATALOGUE, NEWCOMER_EVERY
 from cenote.pool import PoolStats
+from cenote.pool.options import TARGET_WAIT
+from cenote.pool.sizing import SHARE, Advice, advise
 
 POOL_COLUMNS = ("its pool", "live", "leases", "waits", "mean wait", "timeouts", "closed")
 
@@ -111,6 +113,17 @@ def show(console: Console, report: Report) -> None:
         console.print()
     for line, style in verdicts(report):
         console.print(line, style=style, highlight=False)
+    for name, advice in advised(report):
+        console.print(f"\nWhat the pool of {name} advises:", highlight=False)
+        console.print(str(advice), highlight=False)
+
+
+def advised(report: Report) -> Iterator[tuple[str, Advice]]:
+    """Give the size that callers who share a pool need; elsewhere a connection is no lease."""
+    stats = report.pools.get(PooledClient.name)
+    advice = stats and advise(stats, None, target_wait=TARGET_WAIT, share=SHARE)
+    if advice:
+        yield PooledClient.name, advice
 
 
 def verdicts(report: Report) -> Iterator[tuple[str, str]]:

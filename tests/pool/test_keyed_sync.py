@@ -372,6 +372,16 @@ def test_a_keyed_pool_that_is_dropped_says_what_it_leaves_open(backend: Backend)
         _drop(pools, conn)  # a thread that opened it may still have its pool in hand
 
 
+def test_a_keyed_pool_that_is_dropped_as_soon_as_it_is_closed_closes_what_it_had(
+    backend: Backend,
+) -> None:
+    pools = [KeyedPool(backend.connector)]
+    with pools[0].connection("a") as conn:
+        pass
+    assert pools[0].close(timeout=0.0).abandoned == 1
+    _drop(pools, conn)
+
+
 def _drop(pools: list[KeyedPool[str, Conn]], conn: Conn) -> None:
     pools.clear()
     until(lambda: not conn.is_open)

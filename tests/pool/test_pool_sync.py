@@ -827,6 +827,25 @@ def test_a_pool_that_is_dropped_unclosed_warns_and_closes_what_it_had(said: list
     assert said == ["pool 'forgotten' was dropped with 1 connections open: close it"]
 
 
+def test_a_pool_that_is_dropped_as_soon_as_it_is_closed_closes_what_it_had() -> None:
+    links = Links()
+    pool = Pool(links)
+    pool.release(pool.acquire())
+    assert pool.close(timeout=0.0).abandoned == 1
+    del pool
+    links.await_until(lambda: links.closed == links.made)
+
+
+def test_what_comes_back_to_a_closed_pool_is_closed_though_the_pool_is_dropped() -> None:
+    links = Links()
+    pool = Pool(links)
+    conn = pool.acquire()
+    pool.shut()
+    pool.release(conn)
+    del pool
+    links.await_until(lambda: links.closed == links.made)
+
+
 def test_holders_say_who_holds_what_for_how_long() -> None:
     with Pool(Links()) as pool, pool.connection():
         (holder,) = pool.holders()

@@ -263,7 +263,7 @@ class Driver(Front[T]):
             self._announce(self._notices, contained)
         core = self._core
         if self._crew.pending or core.due < self._expected or (core.over and self._kept):
-            KEEPER.call(self)
+            KEEPER.call(self, hold=core.phase == "closed")
 
     def _announce(self, notices: deque[Tell | Warn], contained: type[BaseException]) -> None:
         try:

@@ -1,8 +1,9 @@
 """The one thread that looks after all thread pools of the process.
 
 Strategy: it sleeps until the earliest pool is due or somebody calls, then visits whom that
-concerns. It starts with the first pool that needs it and leaves with the last, holds pools weakly,
-and runs nothing that may block: what may, it hires threads for.
+concerns. It starts with the first pool that needs it and leaves with the last, holds pools weakly
+(but for one that was closed and has connections to close yet, until their threads hold it), and
+runs nothing that may block: what may, it hires threads for.
 
 Only it starts threads, never a caller: an exception sent to a thread that is just starting another
 can strike the newborn instead, and ``Thread.start`` then waits for it for ever. So the keeper
@@ -49,14 +50,19 @@ class Keeper:
         self._alarm = threading.Lock()
         self._alarm.acquire()
         self._due: weakref.WeakKeyDictionary[Kept, float] = weakref.WeakKeyDictionary()
-        self._calls: deque[weakref.ref[Kept]] = deque()
+        self._calls: deque[Callable[[], Kept | None]] = deque()
         self._orphans: deque[Callable[[], None]] = deque()
         self._poked = False
         self._running = False
 
-    def call(self, pool: Kept) -> None:
-        """Have a pool visited soon, and kept from now on. Not for finalizers."""
-        self._calls.append(weakref.ref(pool))
+    def call(self, pool: Kept, *, hold: bool = False) -> None:
+        """Have a pool visited soon, and kept from now on. Not for finalizers.
+
+        Args:
+            pool: The pool.
+            hold: It may be dropped before the visit, and has work that is to be done all the same.
+        """
+        self._calls.append((lambda: pool) if hold else weakref.ref(pool))
         self._ring()
         if not self._running:
             with contextlib.suppress(RuntimeError):  # no thread can be had now; callers call again

@@ -19,11 +19,12 @@ from cenote.errors import (
     PoolClosed,
 )
 from cenote.node.aio import AsyncNode, AsyncServerConnector
+from cenote.node.witness_aio import AsyncWitness
 from cenote.pool import PoolOptions
 from cenote.protocol import STORED, get, incr, meta_set, quiet, store
 from cenote.testing.faults import Stall
 from cenote.testing.proxy import FaultProxy
-from tests.node.worlds import TRUSTING, async_node_behind, soon
+from tests.node.worlds import TRUSTING, address_of, async_node_behind, soon
 
 
 @asynccontextmanager
@@ -176,6 +177,27 @@ async def test_a_ping_is_a_round_trip(proxy: FaultProxy, protocol) -> None:
             await connector.ping(connection)
         connector.abort(connection)
         assert connection.closed
+
+
+class Interrupted(AsyncWitness):
+    """What a user's callback raises comes out of here."""
+
+    def connected(self) -> None:
+        raise Told
+
+
+class Told(BaseException):
+    """No mere error."""
+
+
+async def test_a_connection_whose_witness_is_interrupted_is_closed(proxy: FaultProxy) -> None:
+    connector = AsyncServerConnector(address_of(proxy), OPEN, 5.0)
+    connector.witness = Interrupted()
+    with pytest.raises(Told):
+        await connector.connect(5.0)
+    await asyncio.to_thread(
+        proxy.wait_for, lambda seen: seen.accepted == 1 and not seen.connections
+    )
 
 
 async def test_a_connector_remembers_why_it_could_not_connect(tmp_path) -> None:

@@ -19,10 +19,11 @@ from cenote.errors import (
     PoolClosed,
 )
 from cenote.node.sync import Node, ServerConnector
+from cenote.node.witness_sync import Witness
 from cenote.protocol import STORED, get, incr, meta_set, quiet, store
 from cenote.testing.faults import Stall
 from cenote.testing.proxy import FaultProxy
-from tests.node.worlds import TRUSTING, node_behind, soon
+from tests.node.worlds import TRUSTING, address_of, node_behind, soon
 
 
 def put(node: Node, key: bytes, value: bytes) -> None:
@@ -160,6 +161,22 @@ def test_a_ping_is_a_round_trip(proxy: FaultProxy, protocol) -> None:
             connector.ping(connection)
         connector.abort(connection)
         assert connection.closed
+
+
+class Interrupted(Witness):
+    """What a user's callback raises comes out of here."""
+
+    def connected(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_connection_whose_witness_is_interrupted_is_closed(proxy: FaultProxy) -> None:
+    connector = ServerConnector(address_of(proxy), OPEN, 5.0)
+    connector.witness = Interrupted()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        connector.connect(5.0)
+    proxy.wait_for(lambda seen: seen.accepted == 1 and not seen.connections)
+    assert caught.tb  # has kept the connection from being collected
 
 
 def test_a_connector_remembers_why_it_could_not_connect(tmp_path) -> None:

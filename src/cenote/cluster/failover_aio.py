@@ -210,9 +210,9 @@ class AsyncFailover(AsyncDiverting):
         return None if change is None else self._sentries[vigil].member
 
     def _note(self, change: Change | None) -> None:
-        if change is not None:
-            name = self._sentries[change.vigil].member.server.name
-            self._changes.append((name, change.reason))
+        sentry = None if change is None else self._sentries.get(change.vigil)
+        if change is not None and sentry is not None:  # else it has left: nobody asks it any more
+            self._changes.append((sentry.member.server.name, change.reason))
             self._route()
 
     # What follows, without the lock.

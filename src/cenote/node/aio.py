@@ -79,7 +79,11 @@ class AsyncServerConnector:
             self.witness.connect_failed(error)
             raise
         self.traits, self.last_error = connection.traits, None
-        self.witness.connected()
+        try:
+            self.witness.connected()
+        except BaseException:  # of a user's callback: nobody else knows of the connection
+            connection.abort()
+            raise
         return connection
 
     async def _greet(self, connection: AsyncConnection, deadline: float) -> None:

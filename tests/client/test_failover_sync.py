@@ -20,7 +20,9 @@ from cenote.errors import (
     OutOfMemory,
     PartialFailure,
 )
-from cenote.testing.faults import Delay
+from cenote.pool import Observer
+from cenote.runtime.sync import aside
+from cenote.testing.faults import Delay, Stall
 from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
 from tests.client.together_sync import Gate, together
@@ -426,6 +428,31 @@ def test_a_server_that_flaps_is_told_of_every_time(connect_sync, world, log):
     assert client.nodes()["server-0"].ejections == 3
 
 
+@pytest.mark.parametrize("failover", ["fail", "miss"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, key: client.get(key),
+        lambda client, key: client.set(key, 1, noreply=True),
+        lambda client, key: client.get_many([key]),
+        lambda client, key: client.delete_many([key]),
+    ],
+    ids=["get", "noreply", "get_many", "delete_many"],
+)
+def test_whoever_is_refused_and_asks_again_at_once_keeps_no_probe_from_its_work(
+    connect_sync, world, servers, log, ask, failover
+):
+    client = connect_sync(failover=failover)
+    world.strike()
+    noticed(client, log)
+    world.mend()
+    (key, *_), limit = owned_by(servers, 0), monotonic() + PATIENT
+    while not log.up.is_set():
+        assert monotonic() < limit, "the server was never probed"
+        with suppress(NodeDown, PartialFailure):
+            ask(client, key)
+
+
 # Servers that fail and servers that come and go.
 
 
@@ -451,6 +478,52 @@ def test_a_server_that_is_down_may_leave(connect_sync, world, log):
     assert client.set_many(NEW) == []
     assert client.get_many(KEYS) == NEW
     assert list(client.nodes()) == ["server-1", "server-2"]
+
+
+class Outcome(Observer):
+    """Tells how the next connect to a server has ended."""
+
+    def __init__(self, pool):
+        self.pool = pool
+        self.ends = []
+        self.ended = Gate()
+
+    def connected(self, pool, seconds):
+        self.note(pool, "connected")
+
+    def connect_failed(self, pool, error, seconds):
+        self.note(pool, repr(error))
+
+    def note(self, pool, end):
+        if pool == self.pool:
+            self.ends.append(end)
+            self.ended.set()
+
+
+def test_a_server_that_comes_back_as_it_leaves_keeps_no_connection(connect_sync, world, log):
+    outcome = Outcome("server-0")
+    client = connect_sync(observer=outcome, connect_timeout=PATIENT)
+    world.strike()
+    noticed(client, log)
+    arrived = world.proxy.requested
+    world.proxy.replies = Stall()
+    world.mend()
+    aside(
+        lambda: world.proxy.wait_for(lambda seen: seen.requested > arrived, PATIENT),
+        monotonic() + PATIENT,
+    )
+    client.remove_node("server-0")
+    outcome.ends.clear()
+    outcome.ended.clear()
+    world.proxy.heal()
+    outcome.ended.wait()
+    assert outcome.ends == ["connected"]
+    client.close()
+    aside(
+        lambda: world.proxy.wait_for(lambda seen: not seen.connections, PATIENT),
+        monotonic() + PATIENT,
+    )
+    assert log.events == [("down", "server-0")]
 
 
 def test_a_server_that_has_come_is_watched_like_the_others(connect_sync, world, log, spare):

@@ -39,7 +39,7 @@ from cenote.node.health import NodeHealth
 from cenote.node.many_aio import exchange_all
 from cenote.pool import Observer, PoolOptions, PoolStats
 from cenote.protocol import Reply, Request
-from cenote.runtime.aio import Exchange, Turn, monotonic, together
+from cenote.runtime.aio import Exchange, Turn, give_way, monotonic, together
 
 AsyncWay: TypeAlias = AsyncStraight | AsyncDetour
 """What requests about a key are sent on; each has ``request``, ``post`` and ``traits``."""
@@ -179,6 +179,8 @@ class AsyncCluster:
         Returns:
             Their replies in the same order, errors as values.
         """
+        if not asked:  # nobody could be: that is known at once
+            await give_way()
         try:
             for member, _ in asked:
                 await member.start(deadline)

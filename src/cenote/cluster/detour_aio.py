@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 from cenote.cluster.failover import may_go_elsewhere
 from cenote.cluster.member_aio import AsyncMember
 from cenote.connection import Traits
-from cenote.errors import CenoteError
+from cenote.errors import CenoteError, NoNodesAvailable
 from cenote.protocol import Reply, Request
-from cenote.runtime.aio import Exchange, monotonic
+from cenote.runtime.aio import Exchange, give_way, monotonic
 
 if TYPE_CHECKING:
     from cenote.cluster.sentry_aio import AsyncSentry
@@ -81,7 +81,7 @@ class AsyncDetour:
         Raises:
             NodeDown, NoNodesAvailable: Nobody does.
         """
-        member, fitted = self._failover.stand_in(self._member, self._placed_by(request), request)
+        member, fitted = await self._stand_in(request)
         try:
             reply: Reply = await member.request(fitted, deadline)
         except CenoteError as error:
@@ -90,16 +90,25 @@ class AsyncDetour:
 
     async def post(self, request: Request, deadline: float) -> None:
         """Send a quiet request, likewise."""
-        member, fitted = self._failover.stand_in(self._member, self._placed_by(request), request)
+        member, fitted = await self._stand_in(request)
         await member.way.post(fitted, deadline)
 
     async def traits(self, deadline: float) -> Traits:
         """Return what the server can do that steps in."""
-        substitutes = self._failover.substitutes(self._member)
+        try:
+            substitutes = self._failover.substitutes(self._member)
+        except NoNodesAvailable:
+            await give_way()
+            raise
         return await substitutes.owner(self._place or b"").way.traits(deadline)
 
-    def _placed_by(self, request: Request) -> bytes:
-        return self._place or request.key or b""
+    async def _stand_in(self, request: Request) -> tuple[AsyncMember, Request]:
+        place = self._place or request.key or b""
+        try:
+            return self._failover.stand_in(self._member, place, request)
+        except NoNodesAvailable:
+            await give_way()
+            raise
 
 
 class AsyncGuard:

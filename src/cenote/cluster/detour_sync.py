@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 from cenote.cluster.failover import may_go_elsewhere
 from cenote.cluster.member_sync import Member
 from cenote.connection import Traits
-from cenote.errors import CenoteError
+from cenote.errors import CenoteError, NoNodesAvailable
 from cenote.protocol import Reply, Request
-from cenote.runtime.sync import Exchange, monotonic
+from cenote.runtime.sync import Exchange, give_way, monotonic
 
 if TYPE_CHECKING:
     from cenote.cluster.sentry_sync import Sentry
@@ -78,7 +78,7 @@ class Detour:
         Raises:
             NodeDown, NoNodesAvailable: Nobody does.
         """
-        member, fitted = self._failover.stand_in(self._member, self._placed_by(request), request)
+        member, fitted = self._stand_in(request)
         try:
             reply: Reply = member.request(fitted, deadline)
         except CenoteError as error:
@@ -87,16 +87,25 @@ class Detour:
 
     def post(self, request: Request, deadline: float) -> None:
         """Send a quiet request, likewise."""
-        member, fitted = self._failover.stand_in(self._member, self._placed_by(request), request)
+        member, fitted = self._stand_in(request)
         member.way.post(fitted, deadline)
 
     def traits(self, deadline: float) -> Traits:
         """Return what the server can do that steps in."""
-        substitutes = self._failover.substitutes(self._member)
+        try:
+            substitutes = self._failover.substitutes(self._member)
+        except NoNodesAvailable:
+            give_way()
+            raise
         return substitutes.owner(self._place or b"").way.traits(deadline)
 
-    def _placed_by(self, request: Request) -> bytes:
-        return self._place or request.key or b""
+    def _stand_in(self, request: Request) -> tuple[Member, Request]:
+        place = self._place or request.key or b""
+        try:
+            return self._failover.stand_in(self._member, place, request)
+        except NoNodesAvailable:
+            give_way()
+            raise
 
 
 class Guard:

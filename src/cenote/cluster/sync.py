@@ -40,7 +40,7 @@ from cenote.node.health import NodeHealth
 from cenote.node.many_sync import exchange_all
 from cenote.pool import Observer, PoolOptions, PoolStats
 from cenote.protocol import Reply, Request
-from cenote.runtime.sync import Exchange, Turn, monotonic, together
+from cenote.runtime.sync import Exchange, Turn, give_way, monotonic, together
 
 Way: TypeAlias = Straight | Detour
 """What requests about a key are sent on; each has ``request``, ``post`` and ``traits``."""
@@ -176,6 +176,8 @@ class Cluster:
         Returns:
             Their replies in the same order, errors as values.
         """
+        if not asked:  # nobody could be: that is known at once
+            give_way()
         try:
             for member, _ in asked:
                 member.start(deadline)

@@ -31,6 +31,7 @@ __all__ = [
     "aside",
     "cached_by",
     "contextmanager",
+    "give_way",
     "monotonic",
     "resolve",
     "sleep",
@@ -152,6 +153,14 @@ class Mutex:
             yield
         finally:
             self._lock.release()
+
+
+async def give_way() -> None:
+    """Let the others go on, before a caller is told what was known at once: he may well come again.
+
+    Who asks in a loop would else keep the loop to himself, and what he waits for from happening.
+    """
+    await sleep(0)
 
 
 async def together(calls: Sequence[Awaitable[object]]) -> None:

@@ -14,6 +14,7 @@ from cenote.client.values import Serde
 from cenote.cluster.discovery import AsyncDiscovery, Discovered, Discovery, DiscoveryStatus
 from cenote.cluster.dns import DNS
 from cenote.cluster.elasticache import ElastiCache
+from cenote.cluster.replicas import Replicas
 from cenote.cluster.router import Router
 from cenote.cluster.server import Server
 from cenote.connection import TLS, Credentials, TCPAddress, UnixAddress
@@ -122,6 +123,7 @@ __all__ = [
     "PoolStats",
     "PoolTimeout",
     "ProtocolError",
+    "Replicas",
     "Router",
     "Serde",
     "Server",

@@ -56,9 +56,9 @@ class Client(
 
     Args:
         servers: A URL (``memcached://host:port?timeout=0.5``, ``unix:///path.sock``, ``local://``),
-            ``"host:port"``, ``"/path.sock"``, a `Server` (which may have a weight) or an address;
-            or several: ``memcached://host1,host2:port``, or a sequence of those. Options in a URL
-            take precedence over those given here.
+            ``"host:port"``, ``"/path.sock"``, a `Server` (which may have a weight), `Replicas` or
+            an address; or several: ``memcached://host1,host2:port``, or a sequence of those.
+            Options in a URL take precedence over those given here.
         timeout: Seconds for an operation: waiting for a connection, connecting, sending, receiving
             and the one retry, together.
         connect_timeout: Seconds for one attempt to connect.

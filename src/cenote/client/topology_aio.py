@@ -27,7 +27,7 @@ class AsyncTopology(AsyncBase):
 
         Args:
             server: ``"host:port"``, ``"/path.sock"``, a URL without options, a `Server` (which may
-                have a weight and a name), or an address.
+                have a weight and a name), `Replicas`, or an address.
 
         Raises:
             ConfigurationError: The server is not valid, or there is one of its name already.

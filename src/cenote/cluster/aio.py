@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from cenote.cluster.changes import Change, is_same, setting
+from cenote.cluster.batches_aio import send_batch
+from cenote.cluster.changes import Change, setting
 from cenote.cluster.detour_aio import AsyncDetour
 from cenote.cluster.discovering_aio import AsyncDiscovering
 from cenote.cluster.discovery import DiscoveryStatus
@@ -26,6 +27,7 @@ from cenote.cluster.finding import AnyDiscovery
 from cenote.cluster.leaving_aio import AsyncLeaving
 from cenote.cluster.member_aio import AsyncMember, AsyncMembership
 from cenote.cluster.placing import Crossing, Routes
+from cenote.cluster.replicas import check_replicas
 from cenote.cluster.router import Hashing
 from cenote.cluster.server import Server
 from cenote.cluster.sources_aio import source_of
@@ -97,7 +99,9 @@ class AsyncCluster:
         self._turn = Turn()  # is held while the topology is replaced
         self._closed = False
         self._leaving: list[AsyncLeaving] = []
-        self._gutter = failover.gutter
+        self._failing = failover
+        self._replicated = False  # once there have been replicas
+        check_replicas(servers, failover, discovery)
         self._discovering: AsyncDiscovering | None = None
         if discovery is not None:
             source = source_of(discovery, servers, self._membership.endpoint)
@@ -186,6 +190,8 @@ class AsyncCluster:
                 await member.start(deadline)
         except CenoteError as error:
             return [error] * len(asked)
+        if self._replicated:
+            return await send_batch(asked, deadline)
         fitted = self.failover.fitted
         return await exchange_all(
             [(member.node, fitted(member, request)) for member, request in asked], deadline
@@ -201,15 +207,19 @@ class AsyncCluster:
             NoNodesAvailable: The servers can not be found.
         """
         await self.begin(deadline)
-        members: Sequence[AsyncMember] = self.topology.members
-        if request.verb == "flush_all":
+        topology = self.topology
+        members: Sequence[AsyncMember] = topology.everybody
+        flushes = request.verb == "flush_all"
+        if flushes:
             self.failover.flushed()
-            members = self._everybody
+            members = [*members, *self.failover.gutter]
         asked = in_lease_order([(member, request) for member in members])
         replies = await self.batch(asked, deadline)
-        names = [member.server.name for member, _ in asked]
-        answers = dict(zip(names, replies, strict=True))
-        return {member.server.name: answers[member.server.name] for member in members}
+        answers = {member: reply for (member, _), reply in zip(asked, replies, strict=True)}
+        for member in topology.members:
+            if flushes and member.replicas:
+                member.replicas.judge({each: answers[each] for each in member.each})
+        return {member.server.name: answers[member] for member in members}
 
     def health(self) -> dict[str, NodeHealth]:
         """Return the health of every server by its name."""
@@ -221,7 +231,7 @@ class AsyncCluster:
 
     @property
     def _everybody(self) -> list[AsyncMember]:
-        return [*self.topology.members, *self.failover.gutter]
+        return [*self.topology.everybody, *self.failover.gutter]
 
     async def open(self, timeout: float) -> None:
         """Wait until every pool has its minimum of connections, at most ``timeout`` seconds.
@@ -232,7 +242,7 @@ class AsyncCluster:
         """
         deadline = monotonic() + timeout
         await self.begin(deadline)
-        members = self.topology.members
+        members = self.topology.everybody
         for member in members:
             await member.start(deadline)
         for member in members[1:]:
@@ -337,21 +347,19 @@ class AsyncCluster:
         self, members: Sequence[AsyncMember], servers: Sequence[Server]
     ) -> Topology[AsyncMember]:
         """Make the topology of some servers; the nodes of those that stay are kept."""
-        refuse_namesakes([*servers, *self._gutter])
-        kept = {member.server.name: member for member in members}
-        return Topology([self._member(server, kept) for server in servers], *self._placing)
-
-    def _member(self, server: Server, kept: Mapping[str, AsyncMember]) -> AsyncMember:
-        member = kept.get(server.name)
-        if member is None or not is_same(member.server, server):
-            return self._membership.admit(server)
-        return AsyncMember(member.number, server, member.node)
+        refuse_namesakes([*servers, *self._failing.gutter])
+        check_replicas(servers, self._failing)
+        known = {each.server.name: each for member in members for each in member.each}
+        admitted = [self._membership.member(server, known) for server in servers]
+        if any(member.replicas for member in admitted):
+            self._replicated = True
+        return Topology(admitted, *self._placing)
 
     def _replace(self, before: Topology[AsyncMember], after: Topology[AsyncMember]) -> bool:
         """Put ``after`` in the place of ``before``; False: another has come before it."""
-        staying = {member.number for member in after.members}
+        staying = {member.number for member in after.everybody}
         leaving = AsyncLeaving(
-            [member for member in before.members if member.number not in staying],
+            [member for member in before.everybody if member.number not in staying],
             before,
             self._leaving.remove,
         )

@@ -76,11 +76,11 @@ class AsyncDiverting:
 
     def way(self, member: AsyncMember, place: bytes) -> AsyncDetour | None:
         """Return the way around a server for what is placed by ``place``; None: it is up."""
-        return AsyncDetour(self, member, place) if member.node.vigil.down else None
+        return AsyncDetour(self, member, place) if member.down else None
 
     def asks(self, member: AsyncMember, place: bytes) -> Exchange:
         """Return what sends requests that are placed by ``place``, to a server or around it."""
-        if member.node.vigil.down:
+        if member.down:
             return AsyncDetour(self, member, place).request
         return (
             AsyncGuard(self, member, member.request, place).request
@@ -175,7 +175,7 @@ class AsyncDiverting:
             wires: The keys.
             writes: Whether they are to be changed.
         """
-        if not any(member.node.vigil.down for member, _ in spread):
+        if not any(member.down for member, _ in spread):
             return [(member, positions, None) for member, positions in spread]
         shares: dict[AsyncMember, list[int]] = {}
         refused: list[tuple[AsyncMember, list[int], CenoteError | None]] = []
@@ -208,10 +208,10 @@ class AsyncDiverting:
         self, member: AsyncMember, keys: Sequence[bytes], places: Sequence[bytes], *, writes: bool
     ) -> bool:
         """Tell whether a server is down; if so, note what it will have missed."""
-        vigil = member.node.vigil
-        if not vigil.down:
+        if not member.down:
             return False
         self.wake()
+        vigil = member.node.vigil
         with self._turn:
             sentry = self._sentries.get(vigil)
             down: bool = vigil.down

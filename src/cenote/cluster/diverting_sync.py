@@ -77,11 +77,11 @@ class Diverting:
 
     def way(self, member: Member, place: bytes) -> Detour | None:
         """Return the way around a server for what is placed by ``place``; None: it is up."""
-        return Detour(self, member, place) if member.node.vigil.down else None
+        return Detour(self, member, place) if member.down else None
 
     def asks(self, member: Member, place: bytes) -> Exchange:
         """Return what sends requests that are placed by ``place``, to a server or around it."""
-        if member.node.vigil.down:
+        if member.down:
             return Detour(self, member, place).request
         return (
             Guard(self, member, member.request, place).request
@@ -172,7 +172,7 @@ class Diverting:
             wires: The keys.
             writes: Whether they are to be changed.
         """
-        if not any(member.node.vigil.down for member, _ in spread):
+        if not any(member.down for member, _ in spread):
             return [(member, positions, None) for member, positions in spread]
         shares: dict[Member, list[int]] = {}
         refused: list[tuple[Member, list[int], CenoteError | None]] = []
@@ -205,10 +205,10 @@ class Diverting:
         self, member: Member, keys: Sequence[bytes], places: Sequence[bytes], *, writes: bool
     ) -> bool:
         """Tell whether a server is down; if so, note what it will have missed."""
-        vigil = member.node.vigil
-        if not vigil.down:
+        if not member.down:
             return False
         self.wake()
+        vigil = member.node.vigil
         with self._turn:
             sentry = self._sentries.get(vigil)
             down: bool = vigil.down

@@ -11,7 +11,7 @@ that remain: for rendezvous that is the second highest draw, for a ring the next
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import floor, inf
@@ -37,7 +37,9 @@ OnNodeDown: TypeAlias = Callable[[str, str], object]
 OnNodeUp: TypeAlias = Callable[[str], object]
 """Called with the name of a server that is asked again."""
 
-_NOT_SENT = (ConnectFailed, PoolTimeout, PoolSaturated)  # no connection was to be had
+NOT_SENT: Final = (ConnectFailed, PoolTimeout, PoolSaturated)
+"""What a request ends with for which no connection was to be had."""
+
 _READS = frozenset({"get", "gets", "mg"})
 
 MOST_KEYS: Final = 100_000
@@ -129,10 +131,17 @@ class Board:
         self._max_ejected = max_ejected
         self.vigils: Sequence[Vigil] = ()
         self.spared = 0
+        self._mates: Mapping[Vigil, Sequence[Vigil]] = {}
 
-    def enrol(self, vigils: Sequence[Vigil]) -> None:
-        """Watch over these servers from now on; those that were there before stay as they are."""
+    def enrol(self, vigils: Sequence[Vigil], sets: Sequence[Sequence[Vigil]] = ()) -> None:
+        """Watch over these servers from now on; those that were there before stay as they are.
+
+        Args:
+            vigils: Who watches each.
+            sets: Of these, those who watch replicas of the same keys.
+        """
         self.vigils = tuple(vigils)
+        self._mates = {vigil: mates for mates in sets for vigil in mates}
 
     @property
     def limit(self) -> int:
@@ -156,14 +165,28 @@ class Board:
         """Judge a server about which something was learned; eject it if that is called for."""
         if vigil.down or vigil not in self.vigils:
             return None
-        reason = vigil.charge([other.figures for other in self.vigils if other is not vigil])
+        others = [other.figures for other in self.vigils if other is not vigil]
+        if vigil in self._mates:  # one that is far away is slow, and no worse for it
+            others = [figures._replace(latency=None) for figures in others]
+        reason = vigil.charge(others)
         if reason is None:
             return None
-        if self.ejected >= self.limit:
+        if self.ejected >= self.limit or self._is_last(vigil):
             self.spared += 1
             return None
         vigil.eject(reason, now)
         return Change(vigil, reason)
+
+    def take_out(self, vigil: Vigil, reason: str, now: float) -> Change | None:
+        """Eject one of several replicas, however many others are; but not the last in service."""
+        if vigil.down or vigil not in self._mates or self._is_last(vigil):
+            return None
+        vigil.eject(reason, now)
+        return Change(vigil, reason)
+
+    def _is_last(self, vigil: Vigil) -> bool:
+        mates = self._mates.get(vigil, ())
+        return bool(mates) and all(mate.down for mate in mates if mate is not vigil)
 
     def restore(self, vigil: Vigil, now: float) -> Change | None:
         """Take a server that is down back into service."""
@@ -198,7 +221,7 @@ def may_go_elsewhere(request: Request, error: BaseException, *, ejected: bool) -
         error: What it ended with.
         ejected: Whether its server is, by now.
     """
-    if isinstance(error, _NOT_SENT):
+    if isinstance(error, NOT_SENT):
         return ejected or not is_write(request)
     if not isinstance(error, NOT_ANSWERED) or not request.idempotent:
         return False

@@ -96,13 +96,19 @@ class AsyncFailover(AsyncDiverting):
         with self._turn:
             self._topology = topology
             known, self._sentries = self._sentries, {}
-            for member in topology.members:
+            for member in topology.everybody:
                 vigil = member.node.vigil
                 sentry = self._sentries[vigil] = known.get(vigil) or AsyncSentry(self, member)
                 sentry.member = member
                 member.node.watched_by(sentry)
                 member.node.spend = self.spend
-            self._board.enrol(list(self._sentries) if topology.several else [])
+            sets = [member.replicas for member in topology.members if member.replicas]
+            for replicas in sets:
+                replicas.watched_by(self)
+            self._board.enrol(
+                list(self._sentries) if len(self._sentries) > 1 else [],
+                [[each.node.vigil for each in replicas.members] for replicas in sets],
+            )
             self._route()
 
     @property
@@ -113,7 +119,7 @@ class AsyncFailover(AsyncDiverting):
     @property
     def hedged(self) -> int:
         """How many reads were sent twice because their reply was late, of the servers there are."""
-        return sum(member.node.hedged for member in self._topology.members)
+        return sum(member.node.hedged for member in self._topology.everybody)
 
     def close(self) -> None:
         """Probe nothing any more."""
@@ -124,13 +130,15 @@ class AsyncFailover(AsyncDiverting):
         """Publish how the servers are to be asked now; under the lock."""
         topology = self._topology
         if topology.several:
-            requests = [self._entrance(self._sentries[m.node.vigil]) for m in topology.members]
+            requests = [self._entrance(member) for member in topology.members]
             self._publish(Routes(topology.routes.placer, requests))
         else:
             self._publish(topology.routes)
 
-    def _entrance(self, sentry: AsyncSentry) -> Exchange:
-        member = sentry.member
+    def _entrance(self, member: AsyncMember) -> Exchange:
+        if member.replicas is not None:
+            return member.request
+        sentry = self._sentries[member.node.vigil]
         if sentry.vigil.down:
             return AsyncDetour(self, member).request
         request = member.request
@@ -185,6 +193,22 @@ class AsyncFailover(AsyncDiverting):
         """Tell whether a connect that succeeds now is the probe that brings the server back."""
         with self._turn:
             return sentry.vigil.may_return(monotonic())
+
+    def take_out(self, member: AsyncMember, reason: str) -> None:
+        """Have a replica not asked any more until it has been flushed; the last one stays."""
+        now = monotonic()
+        with self._turn:
+            change = self._board.take_out(member.node.vigil, reason, now)
+            self._note(change)
+            self._plan(now)
+        self._follow_up(None if change is None else member)
+
+    def timing(self, member: AsyncMember) -> Exchange | None:
+        """Return what sends a replica's request and times it; None: none is to be timed now."""
+        sentry = self._sentries.get(member.node.vigil)
+        if sentry is None or not sentry.timing:
+            return None
+        return AsyncStopwatch(self, sentry).request
 
     def measured(self, sentry: AsyncSentry, seconds: float) -> None:
         """Take note of how long a request took."""
@@ -273,6 +297,6 @@ class AsyncFailover(AsyncDiverting):
 
     def spend(self) -> bool:
         """Tell whether something may be sent a second time, now."""
-        requests, now = sum(m.node.asked() for m in self._topology.members), monotonic()
+        requests, now = sum(m.node.asked() for m in self._topology.everybody), monotonic()
         with self._turn:
             return self.budget.spend(requests, now)

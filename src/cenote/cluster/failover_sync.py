@@ -97,13 +97,19 @@ class Failover(Diverting):
         with self._turn:
             self._topology = topology
             known, self._sentries = self._sentries, {}
-            for member in topology.members:
+            for member in topology.everybody:
                 vigil = member.node.vigil
                 sentry = self._sentries[vigil] = known.get(vigil) or Sentry(self, member)
                 sentry.member = member
                 member.node.watched_by(sentry)
                 member.node.spend = self.spend
-            self._board.enrol(list(self._sentries) if topology.several else [])
+            sets = [member.replicas for member in topology.members if member.replicas]
+            for replicas in sets:
+                replicas.watched_by(self)
+            self._board.enrol(
+                list(self._sentries) if len(self._sentries) > 1 else [],
+                [[each.node.vigil for each in replicas.members] for replicas in sets],
+            )
             self._route()
 
     @property
@@ -114,7 +120,7 @@ class Failover(Diverting):
     @property
     def hedged(self) -> int:
         """How many reads were sent twice because their reply was late, of the servers there are."""
-        return sum(member.node.hedged for member in self._topology.members)
+        return sum(member.node.hedged for member in self._topology.everybody)
 
     def close(self) -> None:
         """Probe nothing any more."""
@@ -125,13 +131,15 @@ class Failover(Diverting):
         """Publish how the servers are to be asked now; under the lock."""
         topology = self._topology
         if topology.several:
-            requests = [self._entrance(self._sentries[m.node.vigil]) for m in topology.members]
+            requests = [self._entrance(member) for member in topology.members]
             self._publish(Routes(topology.routes.placer, requests))
         else:
             self._publish(topology.routes)
 
-    def _entrance(self, sentry: Sentry) -> Exchange:
-        member = sentry.member
+    def _entrance(self, member: Member) -> Exchange:
+        if member.replicas is not None:
+            return member.request
+        sentry = self._sentries[member.node.vigil]
         if sentry.vigil.down:
             return Detour(self, member).request
         request = member.request
@@ -186,6 +194,22 @@ class Failover(Diverting):
         """Tell whether a connect that succeeds now is the probe that brings the server back."""
         with self._turn:
             return sentry.vigil.may_return(monotonic())
+
+    def take_out(self, member: Member, reason: str) -> None:
+        """Have a replica not asked any more until it has been flushed; the last one stays."""
+        now = monotonic()
+        with self._turn:
+            change = self._board.take_out(member.node.vigil, reason, now)
+            self._note(change)
+            self._plan(now)
+        self._follow_up(None if change is None else member)
+
+    def timing(self, member: Member) -> Exchange | None:
+        """Return what sends a replica's request and times it; None: none is to be timed now."""
+        sentry = self._sentries.get(member.node.vigil)
+        if sentry is None or not sentry.timing:
+            return None
+        return Stopwatch(self, sentry).request
 
     def measured(self, sentry: Sentry, seconds: float) -> None:
         """Take note of how long a request took."""
@@ -274,6 +298,6 @@ class Failover(Diverting):
 
     def spend(self) -> bool:
         """Tell whether something may be sent a second time, now."""
-        requests, now = sum(m.node.asked() for m in self._topology.members), monotonic()
+        requests, now = sum(m.node.asked() for m in self._topology.everybody), monotonic()
         with self._turn:
             return self.budget.spend(requests, now)

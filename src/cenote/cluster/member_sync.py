@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 
+from cenote.cluster.changes import is_same
+from cenote.cluster.replicas import Replicas
+from cenote.cluster.replicated_sync import ReplicaSet
 from cenote.cluster.server import LocalAddress, Server
 from cenote.cluster.starting_sync import Starting
 from cenote.connection import Access
@@ -21,23 +24,47 @@ class Member:
     Attributes:
         number: Its place in the order in which batches take their leases.
         server: The server.
-        node: Its connections.
+        node: Its connections; of replicas, those of the first.
+        replicas: The servers that hold its keys together; None: it is one server.
+        is_replica: Whether it is one of such servers.
         starting: What starts it before it is asked anything; None: it runs by itself.
         way: Where requests for it go.
         request: Sends a request on that way.
     """
 
-    __slots__ = ("node", "number", "request", "server", "starting", "way")
+    __slots__ = (
+        "is_replica", "node", "number", "replicas", "request", "server", "starting", "way",
+    )  # fmt: skip
 
-    def __init__(self, number: int, server: Server, node: Node) -> None:
+    def __init__(
+        self,
+        number: int,
+        server: Server,
+        node: Node,
+        *,
+        replicas: ReplicaSet[Member] | None = None,
+        is_replica: bool = False,
+    ) -> None:
         self.number = number
         self.server = server
         self.node = node
         self.starting: Starting | None = None
         if isinstance(server.address, LocalAddress):
             self.starting = Starting(node, server.address)
-        self.way: Node | Starting = self.starting or node
+        self.replicas = replicas
+        self.is_replica = is_replica
+        self.way: Node | Starting | ReplicaSet[Member] = (replicas or self.starting or node)
         self.request: Exchange = self.way.request
+
+    @property
+    def down(self) -> bool:
+        """Whether it is not to be asked; replicas never are all."""
+        return self.replicas is None and self.node.vigil.down
+
+    @property
+    def each(self) -> tuple[Member, ...]:
+        """The servers that stand in this place: itself, or the replicas that it is."""
+        return (self,) if self.replicas is None else self.replicas.members
 
     def start(self, deadline: float) -> None:
         """Start the server if it is for the cluster to start it, and has not been.
@@ -73,6 +100,20 @@ class Membership:
         self._observer = observer
         self._node = node
         self._numbers = count()
+
+    def member(self, server: Server, known: Mapping[str, Member]) -> Member:
+        """Return what belongs to a server, or to replicas; what is known of them is kept."""
+        if not isinstance(server, Replicas):
+            return self._kept(server, known, is_replica=False)
+        members = [self._kept(each, known, is_replica=True) for each in server.servers]
+        first = members[0]
+        return Member(first.number, server, first.node, replicas=ReplicaSet(server, members))
+
+    def _kept(self, server: Server, known: Mapping[str, Member], *, is_replica: bool) -> Member:
+        member = known.get(server.name)
+        if member is None or not is_same(member.server, server):
+            member = self.admit(server)
+        return Member(member.number, server, member.node, is_replica=is_replica)
 
     def admit(self, server: Server) -> Member:
         """Make what belongs to a server; nothing is opened."""

@@ -75,7 +75,8 @@ class Sentry(Witness):
     @property
     def greets(self) -> bool:
         """Whether a new connection is to see to old values first."""
-        return self.vigil.down and self._failover.options.on_return != "keep"
+        sees_to = self.member.is_replica or self._failover.options.on_return != "keep"
+        return self.vigil.down and sees_to
 
     def connected(self) -> None:
         """Report a connect."""

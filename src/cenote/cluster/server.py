@@ -50,14 +50,14 @@ class Server:
         if not self.name:
             object.__setattr__(self, "name", str(self.address))
 
-    @classmethod
-    def at(cls, address: str, weight: float = 1, name: str = "") -> Server:
+    @staticmethod
+    def at(address: str, weight: float = 1, name: str = "") -> Server:
         """Return the server at ``"host"``, ``"host:port"``, ``"[ipv6]:port"`` or ``"/path.sock"``.
 
         Raises:
             ConfigurationError: The address or the weight is not valid.
         """
-        return cls(parse_address(address), weight, name)
+        return Server(parse_address(address), weight, name)
 
 
 class LocalAddress(UnixAddress):

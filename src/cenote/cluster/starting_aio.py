@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from cenote.cluster.replicated_aio import AsyncReplicaSet
 from cenote.cluster.server import LocalAddress
 from cenote.connection import Traits
 from cenote.node.aio import AsyncNode
@@ -87,5 +88,5 @@ class AsyncFinding:
         return await self._find().traits(deadline)
 
 
-AsyncWay: TypeAlias = AsyncNode | AsyncStarting | AsyncFinding
+AsyncWay: TypeAlias = AsyncNode | AsyncStarting | AsyncFinding | AsyncReplicaSet[Any]
 """Where requests about a key go."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from cenote.cluster.replicated_sync import ReplicaSet
 from cenote.cluster.server import LocalAddress
 from cenote.connection import Traits
 from cenote.node.sync import Node
@@ -88,5 +89,5 @@ class Finding:
         return self._find().traits(deadline)
 
 
-Way: TypeAlias = Node | Starting | Finding
+Way: TypeAlias = Node | Starting | Finding | ReplicaSet[Any]
 """Where requests about a key go."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from cenote.cluster.placing import Routes
+from cenote.cluster.replicas import members_of
 from cenote.cluster.router import placer_for
 from cenote.errors import ConfigurationError
 
@@ -42,6 +43,11 @@ class Placed(Protocol):
         """Sends a request to it."""
         ...
 
+    @property
+    def each(self) -> Sequence[Any]:
+        """The servers that stand in its place: itself, or the replicas that it is."""
+        ...
+
 
 M = TypeVar("M", bound=Placed)
 
@@ -59,15 +65,17 @@ class Topology(Generic[M]):
 
     Attributes:
         members: The servers.
+        everybody: The servers, of replicas each.
         names: Their names.
         routes: Which of them has a key, and how it is asked.
         several: Whether there are several.
     """
 
-    __slots__ = ("_placer", "members", "names", "routes", "several")
+    __slots__ = ("_placer", "everybody", "members", "names", "routes", "several")
 
     def __init__(self, members: Sequence[M], hashing: Hashing, prefix_size: int) -> None:
         self.members = tuple(members)
+        self.everybody: tuple[M, ...] = tuple(each for member in members for each in member.each)
         self.names = [member.server.name for member in members]
         self.several = len(members) > 1
         servers = [member.server for member in members]
@@ -94,11 +102,12 @@ class Topology(Generic[M]):
         Raises:
             ConfigurationError: It is not known which.
         """
-        if name is None and self.several:
-            raise ConfigurationError(f"name one of the servers: {', '.join(self.names)}")
-        if name is not None and name not in self.names:
-            raise ConfigurationError(f"no server is named {name!r}: {', '.join(self.names)}")
-        return self.members[0 if name is None else self.names.index(name)]
+        names = [member.server.name for member in self.everybody]
+        if name is None and len(names) > 1:
+            raise ConfigurationError(f"name one of the servers: {', '.join(names)}")
+        if name is not None and name not in names:
+            raise ConfigurationError(f"no server is named {name!r}: {', '.join(names)}")
+        return self.everybody[0 if name is None else names.index(name)]
 
 
 T = TypeVar("T")
@@ -119,7 +128,9 @@ def refuse_namesakes(servers: Sequence[Server]) -> None:
     Raises:
         ConfigurationError: Two have.
     """
-    names = [server.name for server in servers]
+    places = [server.name for server in servers]
+    within = [each.name for server in servers for each in members_of(server) if each is not server]
+    names = places + within
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(

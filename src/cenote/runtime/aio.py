@@ -36,6 +36,7 @@ __all__ = [
     "resolve",
     "sleep",
     "together",
+    "unbroken",
 ]
 
 T = TypeVar("T")
@@ -169,6 +170,17 @@ async def together(calls: Sequence[Awaitable[object]]) -> None:
         await calls[0]
     else:
         await asyncio.gather(*calls)
+
+
+async def unbroken(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that a cancel must not break off: its caller goes, it ends by itself."""
+    task = asyncio.ensure_future(work)
+    _UNBROKEN.add(task)
+    task.add_done_callback(_UNBROKEN.discard)
+    return await asyncio.shield(task)
+
+
+_UNBROKEN: set[asyncio.Future[Any]] = set()  # the loop itself holds tasks weakly
 
 
 async def aside(work: Callable[[], object], deadline: float) -> None:

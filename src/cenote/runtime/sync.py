@@ -37,6 +37,7 @@ __all__ = [
     "resolve",
     "sleep",
     "together",
+    "unbroken",
 ]
 
 T = TypeVar("T")
@@ -171,6 +172,11 @@ def give_way() -> None:
 
 def together(calls: Sequence[object]) -> None:
     """Await calls: here each has returned already."""
+
+
+def unbroken(work: T) -> T:
+    """Await work: here it has been done already."""
+    return work
 
 
 def aside(work: Callable[[], object], deadline: float) -> None:  # noqa: ARG001 - as in aio.py

@@ -230,7 +230,9 @@ async def test_servers_that_are_found_are_logged_in_to(make_aio, how):
     text = how == "text"
     with ExitStack() as stack:
         two = [
-            stack.enter_context(MemcachedServer(**{"users" if text else "sasl_users": users}))
+            stack.enter_context(
+                MemcachedServer(users=users) if text else MemcachedServer(sasl_users=users)
+            )
             for _ in range(2)
         ]
         nodes = [("127.0.0.1", "127.0.0.1", server.port) for server in two]

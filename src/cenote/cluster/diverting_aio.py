@@ -82,11 +82,9 @@ class AsyncDiverting:
         """Return what sends requests that are placed by ``place``, to a server or around it."""
         if member.down:
             return AsyncDetour(self, member, place).request
-        return (
-            AsyncGuard(self, member, member.request, place).request
-            if self.moves
-            else member.request
-        )
+        if not self.moves:
+            return member.request
+        return AsyncGuard(self, member, member.request, place).request
 
     def stand_in(
         self, member: AsyncMember, place: bytes, request: Request

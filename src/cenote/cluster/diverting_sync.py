@@ -83,11 +83,9 @@ class Diverting:
         """Return what sends requests that are placed by ``place``, to a server or around it."""
         if member.down:
             return Detour(self, member, place).request
-        return (
-            Guard(self, member, member.request, place).request
-            if self.moves
-            else member.request
-        )
+        if not self.moves:
+            return member.request
+        return Guard(self, member, member.request, place).request
 
     def stand_in(self, member: Member, place: bytes, request: Request) -> tuple[Member, Request]:
         """Return where to send a request about a key of a server that was down a moment ago.

@@ -52,9 +52,8 @@ class AsyncMember:
             self.starting = AsyncStarting(node, server.address)
         self.replicas = replicas
         self.is_replica = is_replica
-        self.way: AsyncNode | AsyncStarting | AsyncReplicaSet[AsyncMember] = (
-            replicas or self.starting or node
-        )
+        way = replicas or self.starting or node
+        self.way: AsyncNode | AsyncStarting | AsyncReplicaSet[AsyncMember] = way
         self.request: Exchange = self.way.request
 
     @property

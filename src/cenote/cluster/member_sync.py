@@ -53,7 +53,8 @@ class Member:
             self.starting = Starting(node, server.address)
         self.replicas = replicas
         self.is_replica = is_replica
-        self.way: Node | Starting | ReplicaSet[Member] = (replicas or self.starting or node)
+        way = replicas or self.starting or node
+        self.way: Node | Starting | ReplicaSet[Member] = way
         self.request: Exchange = self.way.request
 
     @property

@@ -76,7 +76,7 @@ dev: $(DONE)/dev $(DONE)/compiled
 clean:
 	rm -rf .venv .venv-* build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf src/build src/*.egg-info
-	find src tests tools bench -name __pycache__ -prune -exec rm -rf {} +
+	find src tests tools bench examples -name __pycache__ -prune -exec rm -rf {} +
 	find src \( -name '*.so' -o -name '*.c' \) -delete
 
 # The steps the targets above are made of.

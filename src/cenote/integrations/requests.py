@@ -22,6 +22,8 @@ from cenote.integrations.urllib3 import Connections, adopt, new_connections
 
 __all__ = ["CenoteAdapter"]
 
+_CLOSING = 1.0  # seconds that idle connections may take to be closed
+
 
 class CenoteAdapter(HTTPAdapter):
     """An adapter to mount in a ``requests.Session``, whose connections come from a ``KeyedPool``.
@@ -91,6 +93,7 @@ class CenoteAdapter(HTTPAdapter):
         As with requests' own adapter a session may be used again; it then opens others.
         """
         super().close()
-        self.connections.close(timeout=0)
+        in_use = self.connections.stats().used
+        self.connections.close(timeout=0.0 if in_use else _CLOSING)
         self.proxy_manager = {}
         self.init_poolmanager(self._options["max_total"], DEFAULT_POOLSIZE, block=True)

@@ -638,7 +638,7 @@ async def test_a_server_that_is_slow_beside_the_others_is_ejected(
     connect_aio, world, log, monkeypatch
 ):
     monkeypatch.setattr("cenote.cluster.failover_aio._SAMPLE_EVERY", 0.001)
-    client = connect_aio()
+    client = connect_aio(failover="rehash")
     assert await client.set_many(OLD) == []
     world.proxy.replies = Delay(0.3)
     while not log.down.is_set():

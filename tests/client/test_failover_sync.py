@@ -635,7 +635,7 @@ def test_a_server_that_is_merely_restarted_is_not_ejected(connect_sync, world, l
 
 def test_a_server_that_is_slow_beside_the_others_is_ejected(connect_sync, world, log, monkeypatch):
     monkeypatch.setattr("cenote.cluster.failover_sync._SAMPLE_EVERY", 0.001)
-    client = connect_sync()
+    client = connect_sync(failover="rehash")
     assert client.set_many(OLD) == []
     world.proxy.replies = Delay(0.3)
     while not log.down.is_set():

@@ -44,6 +44,17 @@ def let_fail(board: Board, number: int, now: float = 0.0) -> None:
     board.review(vigil, now)
 
 
+@pytest.mark.parametrize(("compares", "ejected"), [(True, 1), (False, 0)])
+def test_a_server_is_worse_than_others_only_where_those_can_serve_its_keys(compares, ejected):
+    board = Board(0.5, compares=compares)
+    board.enrol([Vigil(3, Random(number)) for number in range(4)])
+    for number, vigil in enumerate(board.vigils):
+        for _ in range(10):
+            vigil.measured(0.001 if number else 0.9)
+    board.review(board.vigils[0], 0.0)
+    assert board.ejected == ejected
+
+
 @pytest.mark.parametrize(
     ("count", "share", "limit"),
     [(1, 1.0, 0), (2, 0.5, 1), (3, 0.5, 1), (4, 0.5, 2), (4, 0.1, 1), (4, 0.0, 0), (4, 1.0, 4)],

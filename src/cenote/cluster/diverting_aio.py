@@ -61,7 +61,7 @@ class AsyncDiverting:
         self.second_tries = 0
         self._hashing: Hashing = hashing
         self._prefix_size = prefix_size
-        self._board = Board(options.max_ejected)
+        self._board = Board(options.max_ejected, compares=options.failover != "fail")
         self._sentries: dict[Vigil, AsyncSentry] = {}
         self._gutter = Topology(gutter, hashing, prefix_size) if gutter else None
         self._in_service: tuple[tuple[AsyncMember, ...], Topology[AsyncMember]] | None = None

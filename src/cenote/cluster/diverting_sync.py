@@ -62,7 +62,7 @@ class Diverting:
         self.second_tries = 0
         self._hashing: Hashing = hashing
         self._prefix_size = prefix_size
-        self._board = Board(options.max_ejected)
+        self._board = Board(options.max_ejected, compares=options.failover != "fail")
         self._sentries: dict[Vigil, Sentry] = {}
         self._gutter = Topology(gutter, hashing, prefix_size) if gutter else None
         self._in_service: tuple[tuple[Member, ...], Topology[Member]] | None = None

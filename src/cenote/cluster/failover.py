@@ -121,14 +121,17 @@ class Board:
 
     Args:
         max_ejected: Share of the servers that may be ejected at a time.
+        compares: Whether a server is ejected for being worse than the others. That is right only
+            where its keys are served elsewhere meanwhile.
 
     Attributes:
         vigils: Who watches each server.
         spared: How often a server was not ejected because too many others were.
     """
 
-    def __init__(self, max_ejected: float) -> None:
+    def __init__(self, max_ejected: float, *, compares: bool = True) -> None:
         self._max_ejected = max_ejected
+        self._compares = compares
         self.vigils: Sequence[Vigil] = ()
         self.spared = 0
         self._mates: Mapping[Vigil, Sequence[Vigil]] = {}
@@ -166,7 +169,9 @@ class Board:
         if vigil.down or vigil not in self.vigils:
             return None
         others = [other.figures for other in self.vigils if other is not vigil]
-        if vigil in self._mates:  # one that is far away is slow, and no worse for it
+        if not self._compares:
+            others = []
+        elif vigil in self._mates:  # one that is far away is slow, and no worse for it
             others = [figures._replace(latency=None) for figures in others]
         reason = vigil.charge(others)
         if reason is None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -148,18 +149,23 @@ class Interrupted(BaseException):
     """What a signal handler raises."""
 
 
+def has_replied(past: int, proxy: FaultProxy) -> bool:
+    return proxy.replied > past
+
+
 @contextmanager
-def struck(proxy: FaultProxy) -> Iterator[None]:
-    """Raise in the main thread once the server has answered and the reply is held back."""
+def struck(*proxies: FaultProxy) -> Iterator[None]:
+    """Raise in the main thread once each has had an answer, of which the first is held back."""
 
     def raise_it(*_: object) -> None:
         raise Interrupted
 
-    replied = proxy.replied
+    replied = [proxy.replied for proxy in proxies]
     before = signal.signal(signal.SIGUSR1, raise_it)
 
     def strike() -> None:
-        proxy.wait_for(lambda proxy: proxy.replied > replied)
+        for proxy, past in zip(proxies, replied, strict=True):
+            proxy.wait_for(partial(has_replied, past))
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     thread = threading.Thread(target=strike)
@@ -179,7 +185,7 @@ def test_interrupted_it_destroys_what_it_has_not_finished(
         put(node, b"many%d" % number, b"%d" % number)
     asked = [(node, get(b"many%d" % number)) for number, node in enumerate(nodes)]
     proxies[1].replies = Stall()
-    with struck(proxies[1]):
+    with struck(*proxies[1:]):
         exchange_all(asked, soon())
     proxies[1].heal()
     assert_nothing_is_held(nodes)

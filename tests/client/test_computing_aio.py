@@ -67,6 +67,11 @@ async def test_a_value_is_computed_once_and_then_read(client_aio, value, stale_f
     assert client_aio.client_stats().computed == 1
 
 
+async def test_a_value_in_the_place_of_what_makes_it_is_refused(client_aio):
+    with pytest.raises(InvalidArgument, match="compute is a function that makes the value, not in"):
+        await client_aio.get_or_compute("k", 7, 60)
+
+
 async def test_a_plain_function_computes_too(client_aio):
     assert await client_aio.get_or_compute("k", lambda: 7, 60) == 7
     assert await client_aio.get("k") == 7

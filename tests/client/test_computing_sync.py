@@ -68,6 +68,11 @@ def test_a_value_is_computed_once_and_then_read(client_sync, value, stale_for):
     assert client_sync.client_stats().computed == 1
 
 
+def test_a_value_in_the_place_of_what_makes_it_is_refused(client_sync):
+    with pytest.raises(InvalidArgument, match="compute is a function that makes the value, not in"):
+        client_sync.get_or_compute("k", 7, 60)
+
+
 def test_a_plain_function_computes_too(client_sync):
     assert client_sync.get_or_compute("k", lambda: 7, 60) == 7
     assert client_sync.get("k") == 7

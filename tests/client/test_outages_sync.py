@@ -9,7 +9,14 @@ import pytest
 
 from cenote.client.sync import Client
 from cenote.client.outcome import OUTAGES
-from cenote.errors import ClientError, InvalidKey, PoolClosed, ProtocolError, ValueTooLarge
+from cenote.errors import (
+    ClientError,
+    ConnectFailed,
+    InvalidKey,
+    PoolClosed,
+    ProtocolError,
+    ValueTooLarge,
+)
 from cenote.testing.faults import CloseAfter, Corrupt, Drop, Split, Stall
 from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
@@ -202,6 +209,13 @@ def test_what_is_the_callers_doing_is_raised_even_by_a_forgiving_client(server, 
         assert client.client_stats().outages == 0
     with pytest.raises(PoolClosed):
         client.get("k")
+
+
+def test_a_client_that_can_not_open_says_that_there_is_no_server():
+    client = Client("127.0.0.1:1", backoff_base=0.001)
+    with pytest.raises(ConnectFailed, match=r"127.0.0.1:1 \(Connection refused\); is the server"):
+        client.open()
+    client.close()
 
 
 def test_a_forgiving_client_opens_without_a_server():

@@ -125,6 +125,7 @@ def test_options_are_returned_as_text():
         (7, "not int"),
         ({"a": 1}, "not dict"),
         ([7], "not int"),
+        ([("h", 11211)], "not tuple: write 'host:port', one str for each"),
         ([None], "not NoneType"),
         (["memcached://a?timeout=1", "memcached://b?timeout=2"], "differ in timeout"),
         (["memcached://u:secret@a", "memcached://u:other@b"], "differ in user or password"),

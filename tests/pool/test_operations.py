@@ -15,7 +15,6 @@ from cenote import (
     AsyncPool,
     BadConnector,
     ConfigurationError,
-    ConnectFailed,
     KeyedPool,
     LeaseError,
     NestedAcquire,
@@ -286,20 +285,63 @@ def test_a_connector_that_returns_none_is_named() -> None:
     def nothing() -> Conn:
         return None  # type: ignore[return-value]
 
-    with Pool(nothing, on_down="fail", down_after=1) as pool:
-        with pytest.raises(ConnectFailed) as caught:
-            pool.acquire(timeout=PATIENCE)
-        assert isinstance(caught.value.__cause__, BadConnector)
-        assert "returned None: each call must open a new one" in str(caught.value.__cause__)
+    with Pool(nothing, min_size=1, timeout=PATIENCE) as pool:
+        with pytest.raises(BadConnector, match="returned None: each call must open a new one"):
+            pool.acquire()
+        with pytest.raises(BadConnector, match="returned None"):
+            pool.open(wait=True)
         assert pool.stats().created == 0
+
+
+@pytest.mark.parametrize(
+    ("connector", "advice"),
+    [
+        (lambda: 5, r"returned 5, which has no close\(\): pass an object with connect"),
+        (lambda: opened(), "returned a coroutine: use AsyncPool"),  # noqa: PLW0108 - hides what it is
+    ],
+)
+def test_a_function_that_returns_what_no_pool_can_keep_fails_its_callers_at_once(
+    connector: Callable[[], Any], advice: str
+) -> None:
+    with Pool(connector, timeout=PATIENCE) as pool, pytest.raises(BadConnector, match=advice):
+        pool.acquire()
+
+
+async def opened() -> Conn:
+    return Conn()
+
+
+@pytest.mark.parametrize(
+    ("connector", "advice"),
+    [
+        (Lying, r"Lying is a class with connect and close: pass Lying\(\)"),
+        (opened, "connects by a coroutine: use AsyncPool"),
+        (GatedConnector(), "connects by a coroutine: use AsyncPool"),
+        (5, "5 is no connector"),
+    ],
+)
+def test_what_is_no_connector_for_threads_is_refused_when_the_pool_is_made(
+    connector: Any, advice: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=advice):
+        Pool(connector)
+
+
+@pytest.mark.parametrize("option", ["check", "reset", "classify", "observer", "name"])
+def test_an_option_that_can_not_be_called_or_told_is_refused_when_the_pool_is_made(
+    option: str,
+) -> None:
+    wrong: dict[str, Any] = {option: 5}
+    with pytest.raises(ConfigurationError, match=f"{option}=5 is "):
+        Pool(Conn, **wrong)
 
 
 def test_a_connector_that_returns_the_same_object_twice_lends_it_to_one_caller_only() -> None:
     only = Conn()
     with Pool(lambda: only, max_size=2) as pool:
         assert pool.acquire() is only
-        with pytest.raises(PoolTimeout, match="which is in the pool already"):
-            pool.acquire(timeout=0.05)
+        with pytest.raises(BadConnector, match="which is in the pool already"):
+            pool.acquire()
         assert only.is_open
         pool.release(only)
         with pool.connection() as again:
@@ -324,12 +366,16 @@ def test_asyncio_connectors_are_held_to_the_same(run: Run) -> None:
 
     async def scenario() -> None:
         connector = Twice(clean=True)
-        async with AsyncPool(connector, max_size=2, on_down="fail", down_after=1) as pool:
+        async with AsyncPool(connector, max_size=2) as pool:
             first = await pool.acquire()
-            with pytest.raises(ConnectFailed, match="which is in the pool already"):
+            with pytest.raises(BadConnector, match="which is in the pool already"):
                 await pool.acquire()
             pool.release(first)
         assert first.closes == 1
+        plain: Any = Conn
+        async with AsyncPool(plain) as wrong:
+            with pytest.raises(BadConnector, match="can not be awaited: use a coroutine function"):
+                await wrong.acquire()
 
     run(scenario)
 

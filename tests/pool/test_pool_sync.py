@@ -683,6 +683,12 @@ def test_open_says_why_the_pool_stays_cold() -> None:
             pool.open(wait=True, timeout=0.02)
 
 
+def test_open_does_not_wait_for_a_server_that_is_down_if_nobody_is_to_wait() -> None:
+    down = pytest.raises(ConnectFailed, match=r"connects in a row failed\. The last: Trouble: ref")
+    with Pool(Links(connect=fail), min_size=2, on_down="fail", backoff_base=0.001) as pool, down:
+        pool.open(wait=True, timeout=PATIENCE)
+
+
 def test_open_ends_when_the_pool_is_closed_meanwhile() -> None:
     with callers() as call:
         pool = Pool(Links(connect=fail), min_size=1)

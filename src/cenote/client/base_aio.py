@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 from cenote import protocol
 from cenote.client.hot_path import AsyncHot, KeyEncoder
 from cenote.client.keys import AnyKey
-from cenote.client.options import ClientOptions, check_observer
+from cenote.client.options import ClientOptions
 from cenote.client.outcome import OUTAGES, ClientStats
 from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
@@ -55,7 +55,6 @@ class AsyncBase(AsyncHot):
         observer: Observer | None,
         node: Callable[..., AsyncNode] = AsyncNode,
     ) -> None:
-        check_observer(observer)
         keys = KeyEncoder(options.key_prefix, options.long_keys)
         self._wire = keys.wire
         self._wires = keys.wires
@@ -112,6 +111,7 @@ class AsyncBase(AsyncHot):
         Nobody has to: a client opens on first use.
 
         Raises:
+            ConnectFailed: No server can be connected to (``on_error="raise"``).
             PoolTimeout: They could not be opened in time (``on_error="raise"``).
             PoolClosed: The client has been closed.
         """

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from cenote import protocol
 from cenote.client.hot_path import Hot, KeyEncoder
 from cenote.client.keys import AnyKey
-from cenote.client.options import ClientOptions, check_observer
+from cenote.client.options import ClientOptions
 from cenote.client.outcome import OUTAGES, ClientStats
 from cenote.client.routed import Key
 from cenote.client.ttl import Ttl, exptime
@@ -56,7 +56,6 @@ class Base(Hot):
         observer: Observer | None,
         node: Callable[..., Node] = Node,
     ) -> None:
-        check_observer(observer)
         keys = KeyEncoder(options.key_prefix, options.long_keys)
         self._wire = keys.wire
         self._wires = keys.wires
@@ -113,6 +112,7 @@ class Base(Hot):
         Nobody has to: a client opens on first use.
 
         Raises:
+            ConnectFailed: No server can be connected to (``on_error="raise"``).
             PoolTimeout: They could not be opened in time (``on_error="raise"``).
             PoolClosed: The client has been closed.
         """

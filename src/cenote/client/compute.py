@@ -150,6 +150,19 @@ def terms_of(
     return Terms(exptime(whole_seconds(ttl, "ttl") + stale, wall_clock), fresh, stale, lease)
 
 
+def check_compute(compute: object) -> None:
+    """Refuse a value in the place of what makes it.
+
+    Raises:
+        InvalidArgument: It can not be called.
+    """
+    if not callable(compute):
+        raise InvalidArgument(
+            f"compute is a function that makes the value, not {type(compute).__name__}: "
+            "add() stores a value that is there already"
+        )
+
+
 def limit_of(wait: float | timedelta | None, usual: float) -> float:
     """Return how many seconds a call may wait for somebody else's value; None is the usual.
 

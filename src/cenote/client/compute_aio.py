@@ -20,6 +20,7 @@ from cenote.client.compute import (
     Look,
     Read,
     Terms,
+    check_compute,
     key_maker,
     limit_of,
     pauses,
@@ -146,7 +147,7 @@ class AsyncComputing(AsyncBase):
 
         Raises:
             InvalidKey: memcached can not carry the key.
-            InvalidArgument: One of the times is out of range.
+            InvalidArgument: One of the times is out of range, or ``compute`` can not be called.
             NotSerializable: The value that was computed can not be stored.
             ValueTooLarge: The value that was computed is over the server's limit: it is lost, and
                 the next caller computes it again. Raised with ``on_error="miss"`` too.
@@ -156,6 +157,7 @@ class AsyncComputing(AsyncBase):
                 here.
         """
         wire = self._wire(key)
+        check_compute(compute)
         terms = terms_of(ttl, stale_for, lease_ttl, time.time)
         limit = limit_of(wait, 2.0 * terms.lease)
         leases: AsyncMetaLeases | AsyncClassicLeases

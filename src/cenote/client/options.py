@@ -25,7 +25,7 @@ from cenote.cluster.server import Server, parse_address
 from cenote.connection import TLS, Access, AnyCredentials, AnyTLS, ProtocolChoice, securing
 from cenote.errors import ConfigurationError
 from cenote.node.sharing import Sharing
-from cenote.pool import Observer, PoolOptions
+from cenote.pool import PoolOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,16 +181,6 @@ def with_url_sharing(sharing: Sharing, texts: Mapping[str, str]) -> tuple[Sharin
     return replace(sharing, **given), others
 
 
-def check_observer(observer: object) -> None:
-    """Refuse what can not listen to a pool.
-
-    Raises:
-        ConfigurationError: It is neither an `Observer` nor None.
-    """
-    if observer is not None and not isinstance(observer, Observer):
-        raise ConfigurationError(f"observer={observer!r} is no Observer: derive one from it")
-
-
 def _types(options: type, *left_out: str) -> dict[str, Any]:
     hints = get_type_hints(options)
     return {
@@ -250,9 +240,10 @@ def _converted(name: str, text: str, kind: type, noun: str) -> Any:
         raise ConfigurationError(f"{name}={text!r} is not {noun}") from None
 
 
-def _check_timeout(seconds: float) -> None:
-    if type(seconds) not in (int, float) or not 0 < seconds < math.inf:
-        raise ConfigurationError(f"timeout={seconds!r} is out of range: use seconds above 0")
+def _check_timeout(seconds: object) -> None:
+    if not isinstance(seconds, (int, float)) or seconds is True or not 0 < seconds < math.inf:
+        wrong = "is a str" if isinstance(seconds, str) else "is out of range"
+        raise ConfigurationError(f"timeout={seconds!r} {wrong}: use seconds above 0")
 
 
 def _check_bool(name: str, value: object) -> None:

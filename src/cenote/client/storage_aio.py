@@ -62,7 +62,7 @@ class AsyncStorage(AsyncSeveral):
         Raises:
             InvalidArgument: The token is not an integer of 64 bits; and the errors of ``set``.
         """
-        checked_u64(token, "token")
+        checked_u64(token, "token (the cas of an Item)")
         data, flags = self._dumps(value)
         request = self._protocol.cas(self._wire(key), data, flags, self._exptime(ttl), token)
         return await self._at(key)(request, monotonic() + self._timeout) is STORED

@@ -112,7 +112,8 @@ def _read_one(server: OneServer) -> Location:
         return Location((Server(server),), {})
     if not isinstance(server, str):
         raise ConfigurationError(
-            f"a server is a str or a Server, not {type(server).__name__}: write 'host:port'"
+            f"a server is a str or a Server, not {type(server).__name__}: write 'host:port', one "
+            "str for each server"
         )
     if "://" in server:
         return _read_url(server)

@@ -104,7 +104,8 @@ def connect_timed_out(address: object, seconds: float, state: object) -> Operati
 
 def connect_failed(address: object, attempts: object, last: OSError) -> OSError:
     """Every address was tried and failed: an OSError of the last failure's own class."""
-    message = f"can not connect to {address} ({attempts}); is the server running?"
+    tried = str(attempts).removeprefix(f"{address}: ")  # an address without a name
+    message = f"can not connect to {address} ({tried}); is the server running?"
     return OSError(last.errno, message) if last.errno else OSError(message)
 
 

@@ -161,7 +161,9 @@ class AsyncPool(AsyncDriver[T]):
 
         Raises:
             PoolTimeout: They were not there in time; the pool is open and goes on trying.
-            ConnectRejected: The peer can be reached but lets nobody in; likewise.
+            ConnectFailed: The pool is down and nobody is to wait (``on_down="fail"``), or the peer
+                can be reached but lets nobody in (``ConnectRejected``); likewise.
+            BadConnector: The connector returned what can not be pooled; likewise.
             PoolClosed: The pool has been closed.
             WrongLoop: The pool belongs to another event loop.
         """

@@ -4,14 +4,15 @@ Strategy: exponential back-off with full jitter (Brooker, "Exponential Backoff A
 2015): the delay is uniform in [0, min(cap, base * 2^failures)]. ``now`` is an argument, the state
 is two numbers and the last error, and there is no recursion anywhere: a million failures cost
 nothing. A peer that rejects what connects to it will not be better soon, and asking it often does
-harm (accounts are locked, logs fill up): that is ``down`` at once, and waited out at the cap.
+harm (accounts are locked, logs fill up): that is ``down`` at once, and waited out at the cap. So
+is a connector that is none.
 """
 
 from __future__ import annotations
 
 from random import Random
 
-from cenote.errors import ConnectRejected
+from cenote.errors import BadConnector, ConnectRejected
 
 _STEEPEST = 64  # doublings beyond this would only overflow
 
@@ -43,19 +44,18 @@ class Backoff:
 
     @property
     def rejected(self) -> bool:
-        """True when the last attempt found a peer that can not be talked to as things are."""
-        return isinstance(self.error, ConnectRejected)
+        """True when no connection will be had as things are: the last attempt found out why."""
+        return isinstance(self.error, (ConnectRejected, BadConnector))
 
     def failed(self, error: BaseException, now: float) -> None:
         """Note a failure and draw the delay."""
-        if isinstance(error, ConnectRejected):
+        self.error = error
+        if self.rejected:
             self.failures = max(self.failures + 1, self._down_after)
-            self.error = error
             self.retry_at = now + self._rng.uniform(self._cap / 2, self._cap)
             return
         limit = min(self._cap, self._base * 2.0 ** min(self.failures, _STEEPEST))
         self.failures += 1
-        self.error = error
         self.retry_at = now + self._rng.uniform(0.0, limit)
 
     def succeeded(self) -> None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import isawaitable, iscoroutine, iscoroutinefunction, isfunction
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
-from cenote.errors import ConfigurationError
+from cenote.errors import BadConnector, ConfigurationError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -112,9 +113,15 @@ def hooks(
         classify: Judges the error a lease ended with; ``None``: the connector's.
 
     Raises:
-        ConfigurationError: The connector can neither be called nor has ``connect`` and ``close``.
+        ConfigurationError: The connector can neither be called nor has ``connect`` and ``close``;
+            it is a class, or one for asyncio; or another argument can not be called.
     """
-    return Hooks(*_required(connector), *_optional(connector, check, reset, classify))
+    own = _own(connector)
+    connect = _plain(connector) if own is None else own[0]
+    if iscoroutinefunction(connector if own is None else connect):
+        raise ConfigurationError(f"{connector!r} connects by a coroutine: use AsyncPool")
+    close = _close if own is None else own[1]
+    return Hooks(connect, close, *_optional(connector, check, reset, classify))
 
 
 def async_hooks(
@@ -125,7 +132,8 @@ def async_hooks(
     classify: Classify | None = None,
 ) -> AsyncHooks[T]:
     """As ``hooks``, for an ``AsyncConnector`` or a callable that returns an awaitable."""
-    return AsyncHooks(*_required(connector), *_optional(connector, check, reset, classify))
+    connect, close = _own(connector) or (_awaited(connector), _close)
+    return AsyncHooks(connect, close, *_optional(connector, check, reset, classify))
 
 
 def check_keepalive(found: Hooks[T] | AsyncHooks[T], keepalive: float | None) -> None:
@@ -155,19 +163,55 @@ def judge(classify: Classify | None, error: BaseException) -> Verdict:
         return "discard"
 
 
-def _required(connector: object) -> tuple[Callable[[float], Any], Callable[[Any], object]]:
-    connect = getattr(connector, "connect", None)
-    if connect is not None:
-        close = getattr(connector, "close", None)
-        if callable(connect) and callable(close):
-            return connect, close
-    elif callable(connector):
-        factory = cast("Callable[[], Any]", connector)
-        return lambda _timeout: factory(), _close
-    raise ConfigurationError(
-        f"{connector!r} is no connector: pass an object with connect(timeout) and close(resource), "
-        "or a callable that returns a resource with close()"
-    )
+def _own(connector: object) -> tuple[Callable[[float], Any], Callable[[Any], object]] | None:
+    """Return a connector's own two methods; ``None``: it is a callable that opens a resource."""
+    connect, close = getattr(connector, "connect", None), getattr(connector, "close", None)
+    if connect is None and callable(connector):
+        return None
+    if not (callable(connect) and callable(close)):
+        raise ConfigurationError(
+            f"{connector!r} is no connector: pass an object with connect(timeout) and "
+            "close(resource), or a callable that returns a resource with close()"
+        )
+    if isinstance(connector, type) and isfunction(connect):
+        name = connector.__name__
+        raise ConfigurationError(
+            f"{name} is a class with connect and close: pass {name}() if that is a connector, or "
+            f"lambda: {name}(...) if it is what the pool is to keep"
+        )
+    return connect, close
+
+
+def _plain(connector: object) -> Callable[[float], Any]:
+    factory = cast("Callable[[], Any]", connector)
+    return lambda _timeout: _closeable(factory())
+
+
+def _awaited(connector: object) -> Callable[[float], Awaitable[Any]]:
+    factory = cast("Callable[[], Any]", connector)
+
+    async def connect(_timeout: float) -> Any:
+        made = factory()
+        if not isawaitable(made):
+            raise BadConnector(
+                f"{connector!r} returned {made!r}, which can not be awaited: use a coroutine "
+                "function, or Pool"
+            )
+        return _closeable(await made)
+
+    return connect
+
+
+def _closeable(resource: Any) -> Any:
+    if iscoroutine(resource):
+        resource.close()
+        raise BadConnector("the connector returned a coroutine: use AsyncPool")
+    if resource is not None and not callable(getattr(resource, "close", None)):
+        raise BadConnector(
+            f"the connector returned {resource!r}, which has no close(): pass an object with "
+            "connect(timeout) and close(resource)"
+        )
+    return resource
 
 
 def _close(resource: Closeable) -> object:
@@ -180,17 +224,21 @@ def _optional(
     reset: Callable[[T], object] | bool,
     classify: Classify | None,
 ) -> tuple[Any, ...]:
+    if classify is not None and not callable(classify):
+        raise ConfigurationError(f"classify={classify!r} is no function of an error")
     return (
-        _chosen(check, getattr(connector, "is_alive", None)),
+        _chosen("check", check, getattr(connector, "is_alive", None)),
         getattr(connector, "ping", None),
-        _chosen(reset, getattr(connector, "reset", None)),
+        _chosen("reset", reset, getattr(connector, "reset", None)),
         getattr(connector, "abort", None),
         getattr(connector, "is_clean", None),
         classify or getattr(connector, "classify", None),
     )
 
 
-def _chosen(given: Callable[[T], Any] | bool, own: Callable[[T], Any] | None) -> Any:
+def _chosen(name: str, given: Callable[[T], Any] | bool, own: Callable[[T], Any] | None) -> Any:
     if given is True:
         return own
+    if given is not False and not callable(given):
+        raise ConfigurationError(f"{name}={given!r} is neither a function of a resource nor a bool")
     return given or None

@@ -277,8 +277,8 @@ class PoolCore(Leasing[T]):
 
     @property
     def hopeless(self) -> bool:
-        """True when no connection will be there soon: the peer rejects them."""
-        return self.backoff.rejected and not self.warm
+        """True when no connection will be there soon, or nobody is to wait for one."""
+        return self.fails_fast and not self.warm
 
     def too_cold(self, now: float) -> PoolError:
         """Build the error of ``open(wait=True)`` when it took too long."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
+from cenote.errors import ConfigurationError
 from cenote.pool.stats import Holder, Reason
 
 Event: TypeAlias = Callable[[str, float], object]
@@ -161,6 +162,16 @@ def tell(call: Callable[[], None], contained: type[BaseException] = Exception) -
 def complain() -> None:
     """Log the error of an observer that is being handled."""
     _log.exception("a pool's observer raised; the event is dropped")
+
+
+def check_observer(observer: object) -> None:
+    """Refuse what can not listen to a pool.
+
+    Raises:
+        ConfigurationError: It is neither an ``Observer`` nor ``None``.
+    """
+    if observer is not None and not isinstance(observer, Observer):
+        raise ConfigurationError(f"observer={observer!r} is no Observer: derive one from it")
 
 
 def heeded(event: Event, ignored: Callable[..., None]) -> Event | None:

@@ -179,7 +179,8 @@ def per_key(max_per_key: int | None) -> int:
 
 
 def _refusal(name: str, value: object, legal: str) -> str:
-    return f"{name}={value!r} is out of range: use {legal}"
+    wrong = f"is a {type(value).__name__}" if isinstance(value, str) else "is out of range"
+    return f"{name}={value!r} {wrong}: use {legal}"
 
 
 def _is_number(value: object) -> bool:

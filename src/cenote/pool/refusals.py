@@ -56,27 +56,23 @@ def saturated(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolSaturat
     return error
 
 
-def down(state: PoolState[T], ticket: Ticket[T], now: float) -> ConnectFailed:
+def down(state: PoolState[T], ticket: Ticket[T], now: float) -> PoolError:
     """Build the error of a caller that a pool which is down does not let wait."""
-    stats, waited, cause = snapshot(state, now), now - ticket.since, state.backoff.error
-    if isinstance(cause, ConnectRejected):
-        return _rejected(state, cause, waited, now)
-    last = "" if cause is None else f", the last with {_name(cause)}"
-    text = (
-        f"pool {state.name!r} is down: {state.backoff.failures} connects in a row failed{last}; it "
-        'is probed until it recovers (on_down="wait" would wait for that)'
-    )
-    error = ConnectFailed(text, pool=state.name, waited=waited, stats=stats)
-    error.__cause__ = cause
-    return error
+    return _down(state, now - ticket.since, now)
 
 
-def _rejected(
-    state: PoolState[T], cause: ConnectRejected, waited: float, now: float
-) -> ConnectRejected:
-    """Build the error of a caller whose peer rejects connections: its own kind, for each anew."""
-    error = copy(cause)
-    error.pool, error.waited, error.stats = state.name, waited, snapshot(state, now)
+def _down(state: PoolState[T], waited: float, now: float) -> PoolError:
+    stats, cause = snapshot(state, now), state.backoff.error
+    if isinstance(cause, (ConnectRejected, BadConnector)):  # its own kind, for each caller anew
+        error: PoolError = copy(cause)
+        error.pool, error.waited, error.stats = state.name, waited, stats
+    else:
+        last = "" if cause is None else f". The last: {_name(cause)}"
+        text = (
+            f'pool {state.name!r} is down and probed until it recovers (on_down="wait" would wait '
+            f"for that): {state.backoff.failures} connects in a row failed{last}"
+        )
+        error = ConnectFailed(text, pool=state.name, waited=waited, stats=stats)
     error.__cause__ = cause
     return error
 
@@ -90,9 +86,9 @@ def closed(state: PoolState[T], ticket: Ticket[T] | None, now: float) -> PoolClo
 
 def cold(state: PoolState[T], now: float) -> PoolError:
     """Build the error of whoever waited for ``min_size`` connections in vain."""
+    if state.fails_fast:
+        return _down(state, 0.0, now)
     stats, cause = snapshot(state, now), state.backoff.error
-    if isinstance(cause, ConnectRejected):
-        return _rejected(state, cause, 0.0, now)
     text = f"{state.roster.active} of min_size={state.min_size} connections are open; "
     text += _advice(state, stats, cause)
     error = PoolTimeout(text, pool=state.name, stats=stats)
@@ -130,10 +126,8 @@ def not_leased(state: PoolState[T], entry: Entry[T]) -> LeaseError:
 def _advice(state: PoolState[T], stats: PoolStats, cause: BaseException | None) -> str:
     if state.phase == "paused":
         return "the pool is paused: call resume()"
-    if isinstance(cause, BadConnector):
-        return str(cause)
     if cause is not None:
-        return f"connecting fails with {_name(cause)}: check that the server can be reached"
+        return f"check that the server can be reached: connecting fails with {_name(cause)}"
     if stats.used < stats.max_size and not _is_crowded_out(state):
         return "raise the timeout, or find out why connecting takes so long"
     return f"raise {_limit(state)} or shorten the hold"

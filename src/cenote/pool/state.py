@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
+from cenote.errors import ConfigurationError
 from cenote.pool.actions import Action, Connect
 from cenote.pool.backoff import Backoff
 from cenote.pool.budget import Budget
@@ -18,7 +19,7 @@ from cenote.pool.fast import ALWAYS, NEVER
 from cenote.pool.fast_path import IdleStack
 from cenote.pool.leaks import TRACING, trace
 from cenote.pool.lull import Lull
-from cenote.pool.observer import Observer, heeded
+from cenote.pool.observer import Observer, check_observer, heeded
 from cenote.pool.options import PoolOptions
 from cenote.pool.roster import Roster
 from cenote.pool.tallies import Tallies
@@ -66,6 +67,9 @@ class PoolState(Generic[T]):
         budget: Budget[Any] | None,
         key: Any,
     ) -> None:
+        check_observer(observer)
+        if not isinstance(name, str):
+            raise ConfigurationError(f"name={name!r} is no str")
         self.name = name
         self.budget = budget
         self.key = key

@@ -167,7 +167,9 @@ class Pool(Driver[T]):
 
         Raises:
             PoolTimeout: They were not there in time; the pool is open and goes on trying.
-            ConnectRejected: The peer can be reached but lets nobody in; likewise.
+            ConnectFailed: The pool is down and nobody is to wait (``on_down="fail"``), or the peer
+                can be reached but lets nobody in (``ConnectRejected``); likewise.
+            BadConnector: The connector returned what can not be pooled; likewise.
             PoolClosed: The pool has been closed.
         """
         self._order(self._core.open)

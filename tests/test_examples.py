@@ -5,6 +5,7 @@ What they print is compared in full; of the pages', which tell times, all but th
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import cenote
 from tests.certificates import Authority
 from tests.connectors.mail import MailServer
 from tests.connectors.postgres import PostgresServer
@@ -21,6 +23,16 @@ from tests.connectors.web import WebServer
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = {path.name for path in (ROOT / "examples").glob("*.py")}
 ALONE = {
+    "cache.py": """\
+computing the report of monday
+8 reports, all the same: True
+computed: 1
+""",
+    "cache_asyncio.py": """\
+each visit got a number of its own: True
+the last one: 100
+connections to local: 1
+""",
     "line_protocol.py": """\
 without a pool: ONE (a new connection)
 without a pool: TWO (a new connection)
@@ -122,6 +134,36 @@ def test_mail_is_sent_in_one_session() -> None:
         lines = run("smtp.py", "127.0.0.1", mail.port, "us@here.internal", *receivers)
     assert lines == "sent to ann@there.internal\nsent to bob@there.internal\nsessions: 1\n"
     assert (mail.received, mail.sessions) == (receivers, 1)
+
+
+def test_the_readme_runs_as_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    examples = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    assert len(examples) >= 3
+    names: dict[str, object] = {}
+    with contextlib.chdir(tmp_path):
+        for example in examples:
+            exec(compile(example, "README.md", "exec"), names)
+            said = re.findall(r"print\(.*  # (.*)", example)
+            assert said
+            assert capsys.readouterr().out.splitlines() == said
+
+
+def test_the_page_about_the_client_runs_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs/client.md").read_text("utf-8")
+    examples = re.findall(r"```python\n(.*?)```(?:\n```text\n(.*?)```)?", page, re.DOTALL)
+    assert len(examples) >= 5
+    names: dict[str, object] = {"__name__": "page"}
+    for code, expected in examples:
+        exec(compile(code, "client.md", "exec"), names)
+        assert capsys.readouterr().out == expected, code
+
+
+def test_the_page_about_the_client_names_every_command() -> None:
+    page = (ROOT / "docs/client.md").read_text("utf-8")
+    commands = [name for name in dir(cenote.Client) if not name.startswith("_")]
+    assert not [name for name in commands if not re.search(rf"\b{name}\b", page)]
 
 
 def test_the_leak_is_reported_as_the_page_says() -> None:

@@ -1,9 +1,9 @@
 # cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False
 """``get`` and ``set`` for asyncio, compiled: the twin of ``hot_aio.py``, name for name.
 
-Strategy: from the key to what is awaited all is C calling C. Where requests go straight to one
-server, its `Lanes` are called without the bound method between. Docstrings and annotations are
-those of the pure twin.
+Strategy: from the key to what is awaited all is C calling C. Where requests go straight to their
+server, the `Lanes` there are called without the bound method between. Docstrings and annotations
+are those of the pure twin.
 """
 
 import time
@@ -80,13 +80,16 @@ cdef class AsyncHot:
 
     cdef object _ask(self, Request request, double deadline, object key):
         cdef Routes routes
+        cdef Py_ssize_t number
         if type(key) is _Key:
             return self._at(key)(request, deadline)
         if self._crossing is not None:
             routes = self._crossing.routes
-            if type(routes.only) is Lanes:
-                return (<Lanes>routes.only).request(request, deadline)
-            return self._crossing.cross(request, deadline)
+            number = routes.number(request)
+            way = routes.ways[number]
+            if type(way) is Lanes:
+                return (<Lanes>way).request(request, deadline)
+            return (routes.requests[number])(request, deadline)
         return self._request(request, deadline)
 
 

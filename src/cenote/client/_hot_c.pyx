@@ -1,9 +1,9 @@
 # cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False
 """``get`` and ``set``, compiled: the twin of ``hot_sync.py``, same names, same behaviour.
 
-Strategy: from the key to the reply all is C calling C. Where a request goes straight to one server,
-its `Lane` is called without the bound method between. Docstrings and annotations are those of the
-pure twin.
+Strategy: from the key to the reply all is C calling C. Where a request goes straight to its server,
+the `Lane` there is called without the bound method between. Docstrings and annotations are those
+of the pure twin.
 """
 
 import time
@@ -80,13 +80,16 @@ cdef class Hot:
 
     cdef object _ask(self, Request request, double deadline, object key):
         cdef Routes routes
+        cdef Py_ssize_t number
         if type(key) is _Key:
             return self._at(key)(request, deadline)
         if self._crossing is not None:
             routes = self._crossing.routes
-            if type(routes.only) is Lane:
-                return (<Lane>routes.only).request(request, deadline)
-            return self._crossing.cross(request, deadline)
+            number = routes.number(request)
+            way = routes.ways[number]
+            if type(way) is Lane:
+                return (<Lane>way).request(request, deadline)
+            return (routes.requests[number])(request, deadline)
         return self._request(request, deadline)
 
 

@@ -1,5 +1,6 @@
 # C types of _placing.pyx.
 
+cimport cython
 from libc.stdint cimport uint8_t
 
 from cenote.protocol._speedups cimport Request
@@ -14,13 +15,14 @@ cdef class Placer:
     cdef Py_ssize_t find(self, const uint8_t *text, Py_ssize_t size) except -1
 
 
+@cython.final
 cdef class Routes:
     cdef readonly Placer placer
     cdef readonly tuple requests
-    cdef readonly object only
+    cdef readonly tuple ways
+
+    cdef Py_ssize_t number(self, Request request) except -1
 
 
 cdef class Crossing:
     cdef public Routes routes
-
-    cdef object cross(self, Request request, deadline)

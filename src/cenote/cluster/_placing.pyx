@@ -53,23 +53,15 @@ cdef uint32_t hash_crc_middle(const uint8_t *key, size_t size) noexcept:
     return (hash_crc32(key, size) >> 16) & 0x7FFF
 
 
-cdef uint32_t hash_jenkins(const uint8_t *key, size_t size) noexcept:
-    return hash_one_at_a_time(key, size)
-
-
-cdef uint32_t hash_crc(const uint8_t *key, size_t size) noexcept:
-    return hash_crc32(key, size)
-
-
 cdef KeyHash key_hash(str name) except NULL:
     if name == "one-at-a-time":
-        return hash_jenkins
+        return hash_one_at_a_time
     if name == "md5":
         return hash_md5_low
     if name == "crc-middle":
         return hash_crc_middle
     if name == "crc32":
-        return hash_crc
+        return hash_crc32
     raise KeyError(name)
 
 
@@ -370,15 +362,18 @@ cdef class Custom(Placer):
 cdef class Routes:
     """How every server of one topology is asked; see the twin.
 
-    With one server, `only` is what carries its requests, for whoever can call that without the
-    bound method between.
+    `ways` are what their requests are methods of, for whoever can call that without the bound
+    method between.
     """
 
     def __init__(self, Placer placer, requests):
         self.placer = placer
         self.requests = tuple(requests)
-        if placer is None and self.requests:
-            self.only = getattr(self.requests[0], "__self__", None)
+        self.ways = tuple([getattr(request, "__self__", None) for request in self.requests])
+
+    cdef Py_ssize_t number(self, Request request) except -1:
+        """The number of the server that has the key of `request`."""
+        return 0 if self.placer is None else self.placer.place(request.key)
 
 
 cdef class Crossing:
@@ -392,10 +387,5 @@ cdef class Crossing:
 
     def request(self, Request request not None, deadline):
         """Send a request to the server that has its key; what that returns."""
-        return self.cross(request, deadline)
-
-    cdef object cross(self, Request request, deadline):
         cdef Routes routes = self.routes
-        if routes.placer is None:
-            return (routes.requests[0])(request, deadline)
-        return (routes.requests[routes.placer.place(request.key)])(request, deadline)
+        return (routes.requests[routes.number(request)])(request, deadline)

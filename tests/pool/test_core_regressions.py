@@ -34,3 +34,12 @@ def test_a_lease_lost_in_a_reference_cycle_does_not_make_counters_shrink() -> No
     gc.collect()
     stats = driven.core.snapshot(driven.now)
     assert (stats.acquired, stats.lost, stats.released) == (1, 1, 0)
+
+
+def test_a_connection_that_was_reported_as_leaked_is_watched_again_when_it_is_back() -> None:
+    pool = HandDriven(leak_after=3.0)
+    for leaks in (1, 2, 3):
+        lease = pool.lease()
+        pool.pass_time(4.0)
+        assert pool.stats().leaks == leaks
+        pool.give(lease)

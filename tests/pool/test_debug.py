@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cenote import AsyncPool, Holder, Observer, Pool, PoolTimeout
+from cenote import AsyncKeyedPool, AsyncPool, Holder, KeyedPool, Observer, Pool, PoolTimeout
 from cenote.pool import debug
 from tests.pool.conftest import Run
 from tests.pool.doubles import GatedConnector
@@ -144,6 +144,63 @@ def test_it_holds_for_tasks_too(run: Run) -> None:
                     conn = await pool.acquire()
                     assert "await pool.acquire()" in pool.holders()[0].trail
                     pool.release(conn)
+
+    run(scenario)
+
+
+def anywhere(key: str) -> Callable[[], Conn]:
+    """Connect to any key."""
+    return Conn
+
+
+def controlled(key: str) -> GatedConnector:
+    """Connect to any key, in asyncio."""
+    return GatedConnector(clean=True)
+
+
+def borrow_of(pool: KeyedPool[str, Conn], key: str) -> Conn:
+    """Stand in a stack."""
+    return pool.acquire(key)
+
+
+def test_a_block_concerns_every_key_of_a_keyed_pool_those_to_come_included() -> None:
+    with KeyedPool(anywhere, name="hosts") as pool:
+        pool.release(pool.acquire("known"))
+        with debug.borrow_stacks(pool):
+            conns = [borrow_of(pool, "known"), borrow_of(pool, "new")]
+            for holder in pool.holders():
+                assert "in borrow_of" in holder.trail.splitlines()[-2]
+            text = debug.report(pool)
+            assert text.startswith("pool 'hosts': 2 connections are out\nheld ")
+            assert text.count("  borrowed by:\n") == 2
+        conns += [borrow_of(pool, "known"), borrow_of(pool, "later")]
+        assert [bool(holder.trail) for holder in pool.holders()] == [True, True, False, False]
+        for conn in conns:
+            pool.release(conn)
+
+
+def test_a_block_within_another_restores_what_was_of_a_keyed_pool() -> None:
+    with KeyedPool(anywhere) as pool, debug.borrow_stacks():
+        with debug.borrow_stacks(pool):
+            pool.release(pool.acquire("a"))
+        assert pool.front("a").stack.watched
+        assert pool.front("b").stack.watched
+    with KeyedPool(anywhere) as pool, debug.borrow_stacks(pool):
+        with debug.borrow_stacks(pool):
+            pass
+        assert pool.front("a").stack.watched
+
+
+def test_it_holds_for_a_keyed_pool_of_asyncio_too(run: Run) -> None:
+    async def scenario() -> None:
+        async with AsyncKeyedPool(controlled) as pool:
+            pool.release(await pool.acquire("known"))
+            with debug.borrow_stacks(pool):
+                for key in ("known", "new"):
+                    conn = await pool.acquire(key)
+                    assert "await pool.acquire(key)" in pool.holders()[0].trail
+                    pool.release(conn)
+            assert not pool.front("known").stack.watched
 
     run(scenario)
 

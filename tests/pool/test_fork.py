@@ -230,19 +230,3 @@ def test_a_child_forked_inside_a_block_of_a_thread_mapped_pool_opens_its_own() -
 
         in_child(check)
         lease.__exit__(None, None, None)
-
-
-def test_a_fork_while_a_thread_is_being_bound_does_not_block_new_threads_of_the_child() -> None:
-    with ThreadMappedPool(Lines()) as pool:
-
-        def use() -> None:
-            with pool.connection(timeout=PATIENCE):
-                used.set()
-
-        def check() -> None:
-            threading.Thread(target=use, daemon=True).start()
-            assert used.wait(PATIENCE)
-
-        used = threading.Event()
-        with pool._lock:
-            in_child(check)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from random import Random
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 
 import cenote
-from cenote import AsyncPool, ConfigurationError, Pool
+from cenote import AsyncKeyedPool, AsyncPool, ConfigurationError, KeyedPool, Pool
 from cenote.pool.sizing import erlang_c, size, sizings
 from tests.pool.conftest import Run
 from tests.pool.doubles import GatedConnector
@@ -164,6 +165,105 @@ def test_an_asyncio_pool_advises_alike_and_counts_those_who_got_nothing(virtuall
             assert advice.rate == pytest.approx(4 / 3.0)
             assert advice.size > 1
             assert "raise it to" in str(advice)
+
+    virtually(scenario)
+
+
+def anywhere(key: str) -> Callable[[], Conn]:
+    """Connect to any key."""
+    return Conn
+
+
+def controlled(key: str) -> GatedConnector:
+    """Connect to any key, in asyncio."""
+    return GatedConnector(clean=True)
+
+
+def test_a_keyed_pool_advises_for_all_keys_together_and_for_each() -> None:
+    clock = ManualClock()
+    with KeyedPool(anywhere, clock=clock, max_total=9, max_per_key=4, target_wait=0.0) as pool:
+        assert pool.advise() is None
+        assert pool.advise_by_key() == {}
+        for _ in range(20):
+            with pool.connection("a"):
+                clock.advance(0.1)
+            with pool.connection("b"), pool.connection("b"):
+                clock.advance(0.4)
+        whole = pool.advise()
+        assert whole is not None
+        assert whole.target_wait == 0.0
+        assert whole.load == pytest.approx(0.1 / 0.5 + 2 * 0.4 / 0.5)
+        assert whole.current == 9
+        assert "max_total is 9: " in str(whole)
+        each = pool.advise_by_key()
+        assert each["a"].load == pytest.approx(0.1 / 0.5)
+        assert each["b"].load == pytest.approx(2 * 0.4 / 0.5, rel=0.2)  # it came a little later
+        assert each["b"].size > each["a"].size
+        assert "max_per_key is 4: " in str(each["a"])
+        assert str(pool.front("a").advise()) == str(each["a"])
+
+
+def test_a_keyed_pool_advises_by_what_was_measured_lately() -> None:
+    clock = ManualClock()
+    with KeyedPool(anywhere, clock=clock, max_per_key=None) as pool:
+        for _ in range(10):
+            with pool.connection("a"):
+                clock.advance(1.0)
+        before, before_each = pool.stats(), pool.stats_by_key()
+        for _ in range(10):
+            with pool.connection("a"):
+                clock.advance(0.1)
+            with pool.connection("b"):
+                clock.advance(0.1)
+        whole = pool.advise(since=before)
+        assert whole is not None
+        assert whole.duration == pytest.approx(0.1)
+        assert whole.rate == pytest.approx(10.0)
+        each = pool.advise_by_key(since=before_each)
+        assert each["a"].duration == each["b"].duration == pytest.approx(0.1)
+        assert each["a"].current is None, "a key has no limit of its own"
+
+
+def test_a_key_that_was_forgotten_is_measured_anew() -> None:
+    clock = ManualClock()
+    with KeyedPool(anywhere, clock=clock, max_idle=None, max_lifetime=None) as pool:
+        front = pool.front("a")  # kept in hand: its pool is the same when the key is known again
+        with pool.connection("a"):
+            clock.advance(5.0)
+        before = pool.stats_by_key()
+        pool.detach(pool.acquire("a"))
+        pool.stats()
+        assert pool.front("b") is not front
+        assert pool.keys() == []
+        clock.advance(100.0)
+        for _ in range(4):
+            with pool.connection("a"):
+                clock.advance(1.0)
+        assert pool.front("a") is front
+        for since in (None, before):
+            (advice,) = pool.advise_by_key(since=since).values()
+            assert advice.duration == pytest.approx(1.0)
+            assert advice.measured is not None
+            assert advice.measured <= 104.0
+        whole = pool.advise()
+        assert whole is not None
+        assert whole.duration == pytest.approx((5.0 + 4.0) / 6)
+        assert whole.measured == pytest.approx(109.0)
+
+
+def test_an_asyncio_keyed_pool_advises_alike(virtually: Run) -> None:
+    async def scenario() -> None:
+        clock = virtual_clock()
+        async with AsyncKeyedPool(controlled, clock=clock, max_total=1, target_wait=0.5) as pool:
+            async with pool.connection("a"):
+                with pytest.raises(cenote.PoolTimeout):
+                    await pool.acquire("b", timeout=1.0)
+            whole = pool.advise()
+            assert whole is not None
+            assert whole.target_wait == 0.5
+            assert whole.rate == pytest.approx(2 / 1.0)
+            assert "max_total is 1: raise it to" in str(whole)
+            assert list(pool.advise_by_key()) == ["a"]
 
     virtually(scenario)
 

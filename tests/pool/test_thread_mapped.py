@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
 
-from cenote.errors import LeaseError, PoolClosed, PoolTimeout
-from cenote.pool import ThreadMappedPool
+from cenote.errors import ConfigurationError, LeaseError, PoolClosed, PoolTimeout
+from cenote.pool import Holder, Observer, ThreadMappedPool, debug
 from cenote.pool.options import NO_LIMIT
 from tests.pool.links import PATIENCE, CheckedLinks, Link, Links, ResettingLinks, fail
 from tests.pool.test_pool_sync import await_stats
@@ -235,9 +237,180 @@ def test_a_lease_is_ended_once_and_by_its_own_thread() -> None:
             lease.__exit__(None, None, None)
 
 
-def test_uses_are_counted() -> None:
+def test_uses_are_counted_and_what_threads_keep_is_idle(resident: Resident) -> None:
     with ThreadMappedPool(Links()) as pool:
         for _ in range(5):
             use(pool)
-        assert pool.stats().acquired == 5
-        assert pool.stats().used == 1
+        resident.do(lambda: use(pool))
+        with pool.connection(), pool.connection():
+            stats = pool.stats()
+            assert (stats.acquired, stats.released) == (7, 6)
+            assert (stats.used, stats.idle, stats.kept) == (1, 1, 1)
+        stats = pool.stats()
+        assert (stats.used, stats.idle, stats.kept) == (0, 2, 2)
+        assert stats.acquired == stats.released == 7
+        pool.relinquish()
+        stats = pool.stats()
+        assert (stats.idle, stats.kept, stats.released) == (2, 1, 7)
+
+
+class Notes(Observer):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.begun: list[float] = []
+        self.ended: list[float] = []
+        self.leaks: list[Holder] = []
+        self.leaked_now = threading.Event()
+
+    def acquired(self, pool: str, waited: float) -> None:
+        self.begun.append(waited)
+
+    def released(self, pool: str, held: float) -> None:
+        self.ended.append(held)
+
+    def leaked(self, pool: str, holder: Holder) -> None:
+        self.leaks.append(holder)
+        self.leaked_now.set()
+
+
+def test_each_use_is_a_lease_to_observers_and_histograms() -> None:
+    now, notes = [0.0], Notes()
+    with ThreadMappedPool(
+        Links(), observer=notes, histograms=True, max_lifetime=None, clock=lambda: now[0]
+    ) as pool:
+        for held in (1.0, 2.0, 4.0):
+            with pool.connection(), pool.connection():
+                now[0] += held
+            now[0] += 100.0  # kept meanwhile, which is no use
+        pool.relinquish()
+        stats = pool.stats()
+    assert len(notes.begun) == 3
+    assert notes.ended == [1.0, 2.0, 4.0]
+    assert stats.use_seconds == 7.0
+    assert stats.use_seconds_squared == 21.0
+    assert stats.use_times is not None
+    assert (stats.use_times.count, stats.use_times.total) == (3, 7.0)
+    assert stats.wait_times is not None
+    assert stats.wait_times.count == 3
+
+
+def test_holders_are_the_threads_in_a_block(resident: Resident) -> None:
+    with ThreadMappedPool(Links()) as pool:
+        resident.do(lambda: use(pool))
+        assert not pool.holders()
+        with pool.connection(), pool.connection():
+            (holder,) = pool.holders()
+            assert holder.who == threading.current_thread().name
+        assert not pool.holders()
+
+
+def test_who_finds_every_connection_kept_is_told_by_whom(resident: Resident) -> None:
+    with ThreadMappedPool(Links(), max_size=1) as pool:
+        use(pool)
+        me = threading.current_thread().name
+
+        def impatient() -> None:
+            with pool.connection(timeout=0.0):
+                raise AssertionError("there is no connection")
+
+        error = str(resident.do(impatient))
+        assert f"0/1 in use, 1 kept unused by '{me}'" in error
+        assert "have threads relinquish()" in error
+
+
+@pytest.mark.filterwarnings("ignore:.*came back:ResourceWarning")
+def test_a_block_that_lasts_too_long_is_reported_by_where_it_began() -> None:
+    notes = Notes()
+    with ThreadMappedPool(Links(), leak_after=0.02, observer=notes) as pool:
+        for _ in range(2):  # first leased from the pool, then kept by the thread
+            notes.leaked_now.clear()
+            warned = pytest.warns(ResourceWarning, match="a leak, or a hold too long")
+            with warned, pool.connection():
+                assert notes.leaked_now.wait(PATIENCE)
+            use(pool)  # whatever was reported went back to the pool
+        assert [holder.where.partition(":")[0] for holder in notes.leaks] == [
+            "test_thread_mapped.py"
+        ] * 2
+        assert pool.stats().leaks == 2
+
+
+def test_a_connection_that_is_merely_kept_is_no_leak() -> None:
+    notes = Notes()
+    with ThreadMappedPool(PingedLinks(), leak_after=0.01, keepalive=0.05, observer=notes) as pool:
+        use(pool)
+        await_stats(pool, lambda: pool.stats().kept == 0)  # type: ignore[arg-type] # it was pinged
+    assert not notes.leaks
+
+
+class PingedLinks(Links):
+    """The same, with a ping."""
+
+    def ping(self, link: Link) -> None:
+        self._prepare("ping")
+        assert link.owner is None, "pinged in somebody's hands"
+        if not link.alive:
+            fail()
+
+
+def test_keepalive_pings_what_its_thread_does_not_use(resident: Resident) -> None:
+    links = PingedLinks()
+    with ThreadMappedPool(links, keepalive=0.01) as pool:
+        mine = use(pool)
+        await_stats(pool, lambda: pool.stats().kept == 0)  # type: ignore[arg-type]
+        await_stats(pool, lambda: pool.stats().idle == 1)  # type: ignore[arg-type]
+        mine.alive = False
+        links.await_until(lambda: links.closed == [mine])
+        assert use(pool) is not mine
+        assert pool.stats().closed["check"] == 1
+        assert pool.stats().acquired == 2
+
+
+def test_keepalive_needs_a_ping() -> None:
+    with pytest.raises(ConfigurationError, match="ping"):
+        ThreadMappedPool(Links(), keepalive=1.0)
+
+
+def test_what_idle_threads_keep_is_closed_when_invalidated_or_at_the_end_of_its_life(
+    resident: Resident,
+) -> None:
+    links = Links()
+    with ThreadMappedPool(links, max_lifetime=0.1, lifetime_jitter=0.0) as pool:
+        first = resident.do(lambda: use(pool))
+        pool.invalidate_all()
+        links.await_until(lambda: links.closed == [first])
+        second = resident.do(lambda: use(pool))
+        links.await_until(lambda: second in links.closed)
+
+
+def test_threads_and_upkeep_never_take_the_same_connection() -> None:
+    links, stop = PingedLinks(), time.monotonic() + 0.4
+    with ThreadMappedPool(links, keepalive=0.0005, histograms=True) as pool:
+
+        def work() -> None:
+            rng = Random(threading.get_ident())
+            while time.monotonic() < stop:
+                with pool.connection() as link, link:
+                    pass
+                threading.Event().wait(rng.choice([0.0, 0.0005, 0.001]))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        stats = pool.stats()
+        assert stats.acquired == stats.released
+        assert stats.lost == 0
+        assert stats.use_times is not None
+        assert stats.use_times.count == stats.released
+    assert all(link.closes == 1 for link in links.made)
+
+
+def test_borrow_stacks_are_kept_of_every_use() -> None:
+    with ThreadMappedPool(Links(), name="mapped") as pool, debug.borrow_stacks(pool):
+        for _ in range(2):
+            with pool.connection():
+                text = debug.report(pool)
+                assert text.startswith("pool 'mapped': 1 connections are out")
+                assert text.rstrip().endswith("with pool.connection():")

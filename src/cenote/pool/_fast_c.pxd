@@ -4,7 +4,7 @@ cimport cython
 
 from cenote.pool._instruments cimport Instruments, Site, Times
 
-cdef int IDLE, LEASED, RESERVED, RESETTING, CLOSING, CLOSED, DETACHED, FOREIGN
+cdef int KEPT, IDLE, LEASED, RESERVED, RESETTING, CLOSING, CLOSED, DETACHED, FOREIGN
 cdef int DONE, SETTLE, REFUSED
 cdef double NEVER, ALWAYS
 
@@ -74,6 +74,8 @@ cdef class IdleStack(Root):
     cpdef put_back(self, Entry entry)
     @cython.locals(held=double, times=Times, bucket=int)
     cpdef int give(self, Entry entry, double now) except -1
+    @cython.locals(held=double, times=Times, bucket=int)
+    cpdef keep(self, Entry entry, double now)
     cdef _tell_end(self, released, double held)
     cdef _tell(self, event, double seconds)
     cpdef lend(self, Entry entry)

@@ -19,6 +19,7 @@ up, is *stirred*: the driver that holds the lock has each one's driver settle an
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from cenote.pool.actions import Connect
@@ -61,12 +62,14 @@ class Budget(Generic[M]):
     Attributes:
         limit: Slots at most.
         turn_after: Seconds a member's first caller waits before busy members must give way to it.
+        trace: What keeps the stack of each lease that begins, for members yet to come too.
         stirred: The keys of members whose drivers are to settle and act, for the driver to empty.
     """
 
     def __init__(self, limit: int, turn_after: float) -> None:
         self.limit = limit
         self.turn_after = turn_after
+        self.trace: Callable[[], object] | None = None
         self.stirred: deque[Any] = deque()
         self.members: dict[M, None] = {}
         self._queue: dict[M, None] = {}

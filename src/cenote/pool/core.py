@@ -98,6 +98,8 @@ class PoolCore(Leasing[T]):
         stack: The idle entries and the lock-free path.
         actions: What the driver must do outside the lock.
         woken: Tickets the driver must wake, still serialised.
+        spares: Where holders keep entries for their next use, for a driver whose holders do that;
+            whoever takes an entry from there has it.
         due: When ``tick`` must be called next.
         heartbeat: While somebody waits, ``due`` is never further off than this (a driver whose
             releases may be interrupted half-way sets it).
@@ -314,6 +316,7 @@ class PoolCore(Leasing[T]):
         """Begin counting anew, while nothing is held; returns what was counted so far."""
         past = reports.snapshot(self, now)
         self.tallies, self.roster = Tallies(self.options.histograms), Roster()
+        self.since = now
         return past
 
     def snapshot(self, now: float) -> PoolStats:
@@ -323,8 +326,10 @@ class PoolCore(Leasing[T]):
 
     def advise(self, since: PoolStats | None, share: float, now: float) -> Advice | None:
         """Say how large the pool should be; ``None``: nothing was measured yet."""
-        stats = self.snapshot(now)
-        return advise(stats, since, target_wait=self.options.target_wait, share=share)
+        return advise(
+            self.snapshot(now), since, target_wait=self.options.target_wait, share=share,
+            option="max_size" if self.budget is None else "max_per_key",
+        )  # fmt: skip
 
     def holders(self, now: float) -> list[Holder]:
         """Describe the leases that are out, longest held first."""

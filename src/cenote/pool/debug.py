@@ -15,26 +15,27 @@ shows it. What a lease noted stays with it when this is switched off again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from cenote.pool import registry
 from cenote.pool.leaks import TRACING, trace
 from cenote.pool.stats import Holder
 
+Trace: TypeAlias = Callable[[], object]
+
 
 class Debuggable(Protocol):
-    """A pool, as far as this module is concerned."""
+    """A pool of any kind, as far as this module is concerned."""
 
     @property
     def name(self) -> str:
         """What it is called."""
         ...
 
-    @property
-    def stack(self) -> Any:
-        """Where its leases begin."""
+    def trace_leases(self, trace: Trace | None) -> Trace | None:
+        """Have ``trace`` called when a lease begins; returns what was before."""
         ...
 
     def holders(self) -> list[Holder]:
@@ -62,20 +63,20 @@ def borrow_stacks(*pools: Debuggable) -> Iterator[None]:
     """Keep borrow stacks within a ``with`` block.
 
     Args:
-        pools: Whose; none: every pool's, those made meanwhile included.
+        pools: Whose (of a keyed pool: those of all its keys); none: every pool's, those made
+            meanwhile included.
     """
-    before = TRACING.everywhere, [pool.stack.trace for pool in pools]
+    everywhere = TRACING.everywhere
     if not pools:
         on()
-    for pool in pools:
-        pool.stack.keep_trails(trace)
+    before = [pool.trace_leases(trace) for pool in pools]
     try:
         yield
     finally:
         if not pools:
-            _switch(everywhere=before[0])
-        for pool, traced in zip(pools, before[1], strict=True):
-            pool.stack.keep_trails(traced)
+            _switch(everywhere=everywhere)
+        for pool, traced in zip(pools, before, strict=True):
+            pool.trace_leases(traced or (trace if TRACING.everywhere else None))
 
 
 def report(pool: Debuggable) -> str:

@@ -82,6 +82,16 @@ class AsyncDriver(AsyncFront[T]):
         self._core.stack.poke = self._poke
         _DRIVERS.add(self)
 
+    def trace_leases(self, trace: Callable[[], object] | None) -> Callable[[], object] | None:
+        """Have ``trace`` called when a lease begins, and its result kept; returns what was before.
+
+        Args:
+            trace: ``None``: no more.
+        """
+        before = self.stack.trace
+        self.stack.keep_trails(trace)
+        return before
+
     def _order(self, order: Callable[[float], R]) -> R:
         """Call the core, and do what it has decided."""
         self._stay()

@@ -199,6 +199,10 @@ class Driver(Front[T]):
         clean = verdict != "ok" or self.is_clean(entry.resource)
         self._order(partial(self._core.release, entry, verdict=verdict, clean=clean))
 
+    def put_back(self, entry: Entry[T], reason: Reason | None = None) -> None:
+        """Take an entry back that its holder has kept; ``reason``: it must not be used again."""
+        self._order(partial(self._core.put_back, entry, reason))
+
     def discard(self, entry: Entry[T], reason: Reason) -> None:
         """Take a leased entry back that must not be used again.
 

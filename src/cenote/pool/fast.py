@@ -48,6 +48,7 @@ else:
     Generic = {T: _Subscriptable}
 
 # An entry's states. CLOSING and later: its slot no longer depends on anybody holding it.
+KEPT = -1  # by its holder, for the next use; see ``keep``
 IDLE = 0
 LEASED = 1
 RESERVED = 2
@@ -297,6 +298,22 @@ class IdleStack(Root, Generic[T]):
         if released is not None:
             self._tell_end(released, held)
         return SETTLE if now >= self.alert else DONE
+
+    def keep(self, entry: Entry[T], now: float) -> None:
+        """End a use of a leased entry, as ``give`` does, whose holder keeps it for the next."""
+        held = now - entry.leased_at
+        entry.held += held
+        entry.held_squared += held * held
+        times = entry.times
+        if times is not None:
+            bucket = times.bucket(held)
+            times.counts[bucket] += 1
+            times.total += held
+        entry.idle_since = now
+        entry.state = KEPT
+        released = self._released
+        if released is not None:
+            self._tell_end(released, held)
 
     def _tell_end(self, released: Event, held: float) -> None:
         """Announce that a lease has ended; what is no mere error must not keep others waiting."""

@@ -21,14 +21,15 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from cenote.errors import LeaseError, WrongLoop
-from cenote.pool import registry
+from cenote.pool import options, registry
 from cenote.pool.aio import AsyncPool
 from cenote.pool.connector import AsyncConnector, AsyncHooks, Classify, async_hooks
 from cenote.pool.driver_aio import AsyncDriver
 from cenote.pool.fast_path_aio import AsyncKeyedFront
+from cenote.pool.keyed_advice import KeyedAdvice
 from cenote.pool.keyring import Keyring
 from cenote.pool.observer import Observer
-from cenote.pool.options import Fairness, Nested, OnDown, Order, PoolOptions, check_shares, per_key
+from cenote.pool.options import TARGET_WAIT, Fairness, Nested, OnDown, Order, PoolOptions
 from cenote.pool.stats import CloseReport, Holder, PoolStats
 
 K = TypeVar("K", bound=Hashable)
@@ -103,7 +104,7 @@ class Home:
             raise wrong(f"used in {running!r}: make one pool for each event loop")
 
 
-class AsyncKeyedPool(AsyncKeyedFront[K, T]):
+class AsyncKeyedPool(AsyncKeyedFront[K, T], KeyedAdvice[K]):
     """Pools of connections to many keys (hosts, databases, tenants), for asyncio.
 
     Each key has at most ``max_per_key`` connections, all keys together ``max_total``. To make room
@@ -122,8 +123,7 @@ class AsyncKeyedPool(AsyncKeyedFront[K, T]):
             whoever asks.
         max_total: Hard cap on the slots of all keys together; 1 or more.
         max_per_key: Hard cap on the slots of each key; ``None``: only the total counts.
-        turn_after: Seconds after which a key that waits for a slot, and has none, gets one from a
-            key that is busy.
+        turn_after: Seconds after which a waiting key that has no slot gets one of a busy key.
         max_waiting: Callers that may wait at once for each key.
         max_connecting: Connections being opened at once for each key.
         name: For messages; that of a key's pool is ``name[key]``.
@@ -160,6 +160,7 @@ class AsyncKeyedPool(AsyncKeyedFront[K, T]):
         keepalive: float | None = None,
         leak_after: float | None = None,
         nested: Nested = "allow",
+        target_wait: float = TARGET_WAIT,
         histograms: bool = False,
         check: Callable[[T], Awaitable[bool] | bool] | bool = True,
         reset: Callable[[T], object] | bool = True,
@@ -169,14 +170,14 @@ class AsyncKeyedPool(AsyncKeyedFront[K, T]):
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        check_shares(max_total, turn_after)
+        options.check_shares(max_total, turn_after)
         self.options = PoolOptions(
-            max_size=per_key(max_per_key), timeout=timeout, max_waiting=max_waiting,
+            max_size=options.per_key(max_per_key), timeout=timeout, max_waiting=max_waiting,
             fairness=fairness, fair_after=fair_after, order=order, max_connecting=max_connecting,
             connect_timeout=connect_timeout, backoff_base=backoff_base, backoff_cap=backoff_cap,
             on_down=on_down, down_after=down_after, max_idle=max_idle, max_lifetime=max_lifetime,
             lifetime_jitter=lifetime_jitter, max_uses=max_uses, check_after=check_after,
-            keepalive=keepalive, leak_after=leak_after, nested=nested,
+            keepalive=keepalive, leak_after=leak_after, nested=nested, target_wait=target_wait,
             histograms=histograms,
         )  # fmt: skip
         self._connector_for_key = connector_for_key
@@ -312,8 +313,8 @@ class AsyncKeyedPool(AsyncKeyedFront[K, T]):
         Raises:
             ConfigurationError: The sizes are out of range; nothing changes.
         """
-        check_shares(max_total, self.keyring.turn_after)
-        most = per_key(max_per_key)
+        options.check_shares(max_total, self.keyring.turn_after)
+        most = options.per_key(max_per_key)
         self.options = replace(self.options, max_size=most)
         self.keyring.resize(max_total, self.clock())
         for pool in self.keyring.known():
@@ -362,6 +363,13 @@ class AsyncKeyedPool(AsyncKeyedFront[K, T]):
         """Describe the leases that are out, longest held first."""
         every = (holder for pool in self._present().values() for holder in pool.holders())
         return sorted(every, key=lambda holder: -holder.seconds)
+
+    def trace_leases(self, trace: Callable[[], object] | None) -> Callable[[], object] | None:
+        """As ``AsyncPool.trace_leases``, for all keys, those to come included."""
+        before, self.keyring.trace = self.keyring.trace, trace
+        for pool in self.keyring.known():
+            pool.trace_leases(trace)
+        return before
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.keyring}>"

@@ -21,14 +21,15 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from cenote.errors import LeaseError
-from cenote.pool import registry
+from cenote.pool import options, registry
 from cenote.pool.connector import Classify, Connector, Hooks, hooks
 from cenote.pool.driver_sync import Driver
 from cenote.pool.fast_path_sync import KeyedFront
 from cenote.pool.keeper_sync import KEEPER
+from cenote.pool.keyed_advice import KeyedAdvice
 from cenote.pool.keyring import Keyring
 from cenote.pool.observer import Observer
-from cenote.pool.options import Fairness, Nested, OnDown, Order, PoolOptions, check_shares, per_key
+from cenote.pool.options import TARGET_WAIT, Fairness, Nested, OnDown, Order, PoolOptions
 from cenote.pool.stats import CloseReport, Holder, PoolStats
 from cenote.pool.sync import Pool, let_go
 
@@ -79,7 +80,7 @@ class KeyPool(Pool[T]):
             self._keyring.rouse(KEEPER.call)
 
 
-class KeyedPool(KeyedFront[K, T]):
+class KeyedPool(KeyedFront[K, T], KeyedAdvice[K]):
     """Pools of connections to many keys (hosts, databases, tenants), for threads.
 
     Each key has at most ``max_per_key`` connections, all keys together ``max_total``. To make room
@@ -135,6 +136,7 @@ class KeyedPool(KeyedFront[K, T]):
         keepalive: float | None = None,
         leak_after: float | None = None,
         nested: Nested = "allow",
+        target_wait: float = TARGET_WAIT,
         histograms: bool = False,
         check: Callable[[T], bool] | bool = True,
         reset: Callable[[T], object] | bool = True,
@@ -144,14 +146,14 @@ class KeyedPool(KeyedFront[K, T]):
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        check_shares(max_total, turn_after)
+        options.check_shares(max_total, turn_after)
         self.options = PoolOptions(
-            max_size=per_key(max_per_key), timeout=timeout, max_waiting=max_waiting,
+            max_size=options.per_key(max_per_key), timeout=timeout, max_waiting=max_waiting,
             fairness=fairness, fair_after=fair_after, order=order, max_connecting=max_connecting,
             connect_timeout=connect_timeout, backoff_base=backoff_base, backoff_cap=backoff_cap,
             on_down=on_down, down_after=down_after, max_idle=max_idle, max_lifetime=max_lifetime,
             lifetime_jitter=lifetime_jitter, max_uses=max_uses, check_after=check_after,
-            keepalive=keepalive, leak_after=leak_after, nested=nested,
+            keepalive=keepalive, leak_after=leak_after, nested=nested, target_wait=target_wait,
             histograms=histograms,
         )  # fmt: skip
         self._connector_for_key = connector_for_key
@@ -295,8 +297,8 @@ class KeyedPool(KeyedFront[K, T]):
         Raises:
             ConfigurationError: The sizes are out of range; nothing changes.
         """
-        check_shares(max_total, self.keyring.turn_after)
-        most = per_key(max_per_key)
+        options.check_shares(max_total, self.keyring.turn_after)
+        most = options.per_key(max_per_key)
         with self.lock:
             self.options = replace(self.options, max_size=most)
             self.keyring.resize(max_total, self.clock())
@@ -353,6 +355,15 @@ class KeyedPool(KeyedFront[K, T]):
         """Describe the leases that are out, longest held first."""
         every = (holder for pool in self._present().values() for holder in pool.holders())
         return sorted(every, key=lambda holder: -holder.seconds)
+
+    def trace_leases(self, trace: Callable[[], object] | None) -> Callable[[], object] | None:
+        """As ``Pool.trace_leases``, for all keys, those to come included."""
+        with self.lock:
+            before, self.keyring.trace = self.keyring.trace, trace
+            pools = self.keyring.known()
+        for pool in pools:
+            pool.trace_leases(trace)
+        return before
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.keyring}>"

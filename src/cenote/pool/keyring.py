@@ -14,6 +14,7 @@ do without: a front that faded meanwhile has nothing idle, and sends them the sl
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
@@ -106,7 +107,8 @@ class Keyring(Budget[Core], Generic[K, F]):
     def stats(self, now: float) -> PoolStats:
         """Describe all keys together, the forgotten too."""
         present = [reports.snapshot(member, now) for member in self.members]
-        return merged(self.name, self.phase, self.limit, [*self._departed, *present])
+        whole = merged(self.name, self.phase, self.limit, [*self._departed, *present])
+        return replace(whole, at=now)
 
     def closed(self, now: float) -> PoolClosed:
         """Build the error of whoever asks for a key of a pool that is closed, or being drained."""

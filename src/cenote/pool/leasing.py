@@ -13,7 +13,7 @@ from cenote.errors import LeaseError, PoolTimeout
 from cenote.pool import refusals
 from cenote.pool.actions import Reset, Warn
 from cenote.pool.connector import Verdict
-from cenote.pool.fast import DETACHED, LEASED, NEVER, RESERVED, RESETTING
+from cenote.pool.fast import DETACHED, KEPT, LEASED, NEVER, RESERVED, RESETTING
 from cenote.pool.fast_path import Entry
 from cenote.pool.settlement import Settlement
 from cenote.pool.stats import Reason
@@ -123,6 +123,26 @@ class Leasing(Settlement[T]):
         else:
             entry.state = RESETTING
             self.actions.append(Reset(entry))
+        self.settle(now)
+
+    def put_back(self, entry: Entry[T], reason: Reason | None, now: float) -> None:
+        """Take an entry back that its holder has kept, and has taken from there.
+
+        Args:
+            entry: What was kept.
+            reason: Why it must not be used again, if so.
+            now: Seconds.
+
+        Raises:
+            LeaseError: Nobody keeps it; nothing changes.
+        """
+        if entry.stack is not self.stack or entry.state != KEPT:
+            raise refusals.not_leased(self, entry)
+        entry.holder = None
+        if reason is None:
+            self.welcome(entry, now)
+        else:
+            self.retire(entry, reason)
         self.settle(now)
 
     def discard(self, entry: Entry[T], reason: Reason, now: float) -> None:

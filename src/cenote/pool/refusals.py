@@ -21,7 +21,7 @@ from cenote.errors import (
     PoolSaturated,
     PoolTimeout,
 )
-from cenote.pool.fast import FOREIGN
+from cenote.pool.fast import FOREIGN, KEPT
 from cenote.pool.fast_path import Entry
 from cenote.pool.options import NO_LIMIT
 from cenote.pool.reports import holders, seconds, snapshot
@@ -128,6 +128,8 @@ def _advice(state: PoolState[T], stats: PoolStats, cause: BaseException | None) 
         return "the pool is paused: call resume()"
     if cause is not None:
         return f"check that the server can be reached: connecting fails with {_name(cause)}"
+    if stats.kept and stats.size >= stats.max_size:
+        return "raise max_size, or have threads relinquish() what they do not use"
     if stats.used < stats.max_size and not _is_crowded_out(state):
         return "raise the timeout, or find out why connecting takes so long"
     return f"raise {_limit(state)} or shorten the hold"
@@ -151,6 +153,8 @@ def _circumstances(state: PoolState[T], stats: PoolStats, now: float) -> str:
     burst = f"+{state.options.burst}" if state.options.burst else ""
     limit = "" if stats.max_size >= NO_LIMIT else f"/{stats.max_size}{burst}"
     parts = [f"{stats.used}{limit} in use", *_counts(stats)]
+    if stats.kept:
+        parts.append(f"{stats.kept} kept unused by {_keepers(state)}")
     concerned = [state]
     if state.budget is not None and _is_crowded_out(state):
         parts.append(f"{state.budget.held}/{state.budget.limit} slots of all keys taken")
@@ -164,13 +168,22 @@ def _circumstances(state: PoolState[T], stats: PoolStats, now: float) -> str:
 
 def _counts(stats: PoolStats) -> list[str]:
     counts = (
-        (stats.idle, "idle"),
+        (stats.idle - stats.kept, "idle"),
         (stats.connecting, "connecting"),
         (stats.overdue, "hanging in connect"),
         (stats.closing, "closing"),
         (stats.waiting, "waiting"),
     )
     return [f"{count} {what}" for count, what in counts if count]
+
+
+def _keepers(state: PoolState[T]) -> str:
+    """Name some of those who keep a connection for their next use, longest unused first."""
+    kept = sorted(
+        (entry for entry in state.roster if entry.state == KEPT), key=lambda entry: entry.idle_since
+    )
+    names = ", ".join(repr(state.describe(entry.holder)[0]) for entry in kept[:_NAMED])
+    return names if len(kept) <= _NAMED else f"{names}, ..."
 
 
 def _name(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from cenote.pool.fast import RESERVED, RESETTING
+from cenote.pool.fast import KEPT, RESERVED, RESETTING
 from cenote.pool.fast_path import Entry
 from cenote.pool.leaks import CALLED_BY, borrowed_at, in_words
 from cenote.pool.roster import Roster
@@ -19,6 +19,7 @@ def snapshot(state: PoolState[T], now: float) -> PoolStats:
     roster, tallies = state.roster, state.tallies
     held, squares = roster.held()
     acquired, used = roster.acquired()
+    kept = roster.in_state(KEPT)
     return PoolStats(
         name=state.name,
         state="down" if state.phase == "ready" and state.backoff.down else state.phase,
@@ -26,7 +27,7 @@ def snapshot(state: PoolState[T], now: float) -> PoolStats:
         max_size=state.max_size,
         size=len(roster) + len(state.connects),
         live=len(roster),
-        idle=len(state.stack.idle),
+        idle=len(state.stack.idle) + kept,
         used=used,
         connecting=state.connecting,
         overdue=len(state.connects) - state.connecting,
@@ -58,6 +59,7 @@ def snapshot(state: PoolState[T], now: float) -> PoolStats:
         wait_times=_with_instant(tallies.wait_times, acquired),
         use_times=_with_unlocked(tallies.use_times, roster),
         create_times=_optional(tallies.create_times),
+        kept=kept,
     )
 
 

@@ -342,6 +342,7 @@ class Settlement(PoolState[T]):
         entry.held_squared += held * held
         if entry.reported:
             entry.reported = False
+            self.due = now  # for upkeep to watch it again
             holder = reports.holder(self, entry, now)
             self.actions.append(Warn(reports.leak_returned(self.name, holder), logged=True))
         entry.holder = None

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from cenote.errors import ConfigurationError
-from cenote.pool.options import TARGET_WAIT
+from cenote.pool.options import NO_LIMIT, TARGET_WAIT
 from cenote.pool.stats import PoolStats
 
 SHARE = 0.99  # of the callers that may wait no longer
@@ -62,9 +62,10 @@ class Advice:
         share: Share of the callers.
         expected: What a pool of ``size`` does.
         connect_time: Seconds that opening a connection takes; ``None``: not known.
-        current: The pool's ``max_size``; ``None``: it is about no pool.
+        current: What the pool's ``option`` is; ``None``: it is about no pool, or there is no limit.
         measured: Seconds that the numbers were measured over; ``None``: they were given.
         mean_wait: Seconds that callers waited on average meanwhile; ``None``: not measured.
+        option: The option that limits the connections it is about.
     """
 
     size: int
@@ -79,6 +80,7 @@ class Advice:
     current: int | None = None
     measured: float | None = None
     mean_wait: float | None = None
+    option: str = "max_size"
 
     @property
     def load(self) -> float:
@@ -111,9 +113,9 @@ class Advice:
             f"; callers have waited {duration_text(self.mean_wait)} on average"
         )  # fmt: skip
         if self.size == current:
-            return f"max_size is {current}: right as it is{waited}"
+            return f"{self.option} is {current}: right as it is{waited}"
         verb = "raise" if self.size > current else "you may lower"
-        return f"max_size is {current}: {verb} it to {self.size}{waited}"
+        return f"{self.option} is {current}: {verb} it to {self.size}{waited}"
 
 
 def size(
@@ -182,7 +184,12 @@ def erlang_c(servers: int, load: float) -> float:
 
 
 def advise(
-    now: PoolStats, since: PoolStats | None, *, target_wait: float, share: float
+    now: PoolStats,
+    since: PoolStats | None,
+    *,
+    target_wait: float,
+    share: float,
+    option: str = "max_size",
 ) -> Advice | None:
     """Work the size out from what a pool has measured; ``None``: nothing came back yet.
 
@@ -191,7 +198,10 @@ def advise(
         since: The pool at an earlier time, to measure from there; ``None``: from its beginning.
         target_wait: Seconds that ``share`` of the callers may wait at most.
         share: Share of the callers.
+        option: What limits the connections.
     """
+    if since is not None and since.at <= now.since:
+        since = None  # of an earlier life: before a fork, or before its key was forgotten
     load = measure(now, since)
     if load is None:
         return None
@@ -205,7 +215,8 @@ def advise(
         size=advice.size, rule_of_thumb=advice.rule_of_thumb, rate=load.rate,
         duration=load.duration, variation=load.variation, target_wait=target_wait, share=share,
         expected=advice.expected, connect_time=opening / opened if opened else None,
-        current=now.max_size, measured=load.seconds, mean_wait=waited / load.callers,
+        current=None if now.max_size >= NO_LIMIT else now.max_size, measured=load.seconds,
+        mean_wait=waited / load.callers, option=option,
     )  # fmt: skip
 
 

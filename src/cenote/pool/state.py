@@ -7,7 +7,7 @@ who wait in the queue, attempts in ``connects``; gauges are derived from these a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -16,7 +16,7 @@ from cenote.pool.actions import Action, Connect
 from cenote.pool.backoff import Backoff
 from cenote.pool.budget import Budget
 from cenote.pool.fast import ALWAYS, NEVER
-from cenote.pool.fast_path import IdleStack
+from cenote.pool.fast_path import Entry, IdleStack
 from cenote.pool.leaks import TRACING, trace
 from cenote.pool.lull import Lull
 from cenote.pool.observer import Observer, check_observer, heeded
@@ -46,6 +46,10 @@ def never_gone(_holder: object) -> bool:
 
 def _never_clean(_resource: object) -> bool:
     return False
+
+
+def _no_spares() -> Iterable[deque[Entry[Any]]]:
+    return ()
 
 
 class PoolState(Generic[T]):
@@ -85,6 +89,7 @@ class PoolState(Generic[T]):
         self.since = 0.0
         self.actions: deque[Action[T]] = deque()
         self.woken: deque[Ticket[T]] = deque()
+        self.spares: Callable[[], Iterable[deque[Entry[T]]]] = _no_spares
         self.due = NEVER
         self.heartbeat = NEVER
         self.eager = False
@@ -112,6 +117,8 @@ class PoolState(Generic[T]):
         )
         if TRACING.everywhere:
             self.stack.keep_trails(trace)
+        elif budget is not None:
+            self.stack.keep_trails(budget.trace)
 
     def begin(self, now: float) -> None:
         """Be ready, from the first use on."""

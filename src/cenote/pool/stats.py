@@ -128,7 +128,8 @@ class PoolStats:
     live + detached`` hold in every snapshot (``live`` includes connections being closed). ``at`` is
     the time of the snapshot and ``since`` that of the first use, both on the pool's clock;
     ``use_seconds`` is how long connections were held, all leases together that have ended, and
-    ``use_seconds_squared`` the sum of the squares.
+    ``use_seconds_squared`` the sum of the squares. ``kept`` are those of the idle connections that
+    threads keep for their own next use (``ThreadMappedPool``).
     """
 
     name: str
@@ -169,6 +170,7 @@ class PoolStats:
     wait_times: Distribution | None = None
     use_times: Distribution | None = None
     create_times: Distribution | None = None
+    kept: int = 0
 
 
 def merged(name: str, state: str, max_size: int, parts: Iterable[PoolStats]) -> PoolStats:

@@ -339,6 +339,16 @@ class Pool(Driver[T]):
         """Describe the leases that are out, longest held first."""
         return self._order(self._core.holders)
 
+    def trace_leases(self, trace: Callable[[], object] | None) -> Callable[[], object] | None:
+        """Have ``trace`` called when a lease begins, and its result kept; returns what was before.
+
+        Args:
+            trace: ``None``: no more.
+        """
+        before = self.stack.trace
+        self.stack.keep_trails(trace)
+        return before
+
     @property
     def name(self) -> str:
         """The pool's name."""

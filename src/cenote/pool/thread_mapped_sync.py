@@ -1,9 +1,11 @@
 """A pool that gives each thread a connection of its own.
 
 Strategy: a ``Pool`` underneath, from which each thread leases once and keeps what it got. Using it
-again touches nothing that is shared: no lock, no queue. What a dead thread leaves behind goes back
-to the pool by the finalizer of its thread-local binding, and serves the next thread. A forked child
-begins with no bindings, as it does with an empty pool.
+again touches nothing that is shared: no lock, no queue. Between two uses the entry is *kept*: no
+lease, in a place of the thread's own, where the pool's upkeep finds what is past its life, and what
+is to be pinged. What a dead thread leaves behind goes back to the pool by the finalizer of its
+thread-local binding, and serves the next thread. A forked child begins with no bindings, as it does
+with an empty pool.
 """
 
 from __future__ import annotations
@@ -14,17 +16,17 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import EllipsisType, TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from cenote.errors import LeaseError
 from cenote.pool.connector import Classify, Connector
-from cenote.pool.fast import IDLE, LEASED
+from cenote.pool.fast import IDLE, KEPT
 from cenote.pool.fast_path import Entry
 from cenote.pool.observer import Observer
 from cenote.pool.options import NO_LIMIT, OnDown
-from cenote.pool.stats import CloseReport, PoolStats
+from cenote.pool.stats import CloseReport, Holder, PoolStats, Reason
 from cenote.pool.sync import Pool
 
 T = TypeVar("T")
@@ -35,7 +37,7 @@ class Binding(Generic[T]):
 
     Attributes:
         spare: The thread's entry while no ``with`` block uses it. Whoever pops it has it: the
-            thread itself, or ``close``.
+            thread itself, ``close``, or the pool's upkeep.
         entry: The same while a block uses it.
         blocks: How many ``with`` blocks, one in the other, are using it.
         inherited: How many the thread was in when it was forked; what they use is the parent's.
@@ -60,7 +62,7 @@ class Binding(Generic[T]):
 
     def __del__(self) -> None:
         entry = self.take()
-        if entry is not None and entry.state == LEASED:
+        if entry is not None and entry.state == KEPT:
             entry.state = IDLE
             entry.stack.idle.append(entry)
             entry.stack.poke()
@@ -69,18 +71,24 @@ class Binding(Generic[T]):
 class ThreadMappedPool(Generic[T]):
     """One connection a thread, opened when the thread first needs it.
 
-    Nested ``with`` blocks of one thread share its connection. In ``stats()``, ``used`` counts the
-    threads that have a connection, ``acquired`` the uses, and ``max_size`` is ``options.NO_LIMIT``
-    where there is none.
+    Nested ``with`` blocks of one thread share its connection, and are one lease: it ends with the
+    outermost, and the thread keeps the connection for the next. In ``stats()``, ``used`` counts
+    the connections that a block uses, ``kept`` those among the idle that threads keep, and
+    ``max_size`` is ``options.NO_LIMIT`` where there is none.
 
     Args:
         connector: A ``Connector``, or a callable that returns a resource with ``close()``.
         max_size: Threads that may have a connection at once; more wait for one to end or to
             ``relinquish``. ``None``: no limit.
-        max_idle: Period after which connections that ended threads left behind, and that no new
-            thread took up, are closed; ``None``: never.
+        max_idle: Period after which connections that no thread keeps (their threads have ended, or
+            ``keepalive`` took them back) and none took up are closed; ``None``: never.
+        keepalive: A connection that its thread has not used for about so long is taken back and
+            pinged, by the connector's ``ping``, which it must have; it is then there for the next
+            thread that comes, that one or another. ``None``: off.
+        leak_after: A ``with`` block that lasts longer is reported once. ``None``: off.
 
-    The other arguments are those of ``Pool``.
+    The other arguments are those of ``Pool``; those that it does not have would change nothing here
+    (see docs/options.md).
 
     Raises:
         ConfigurationError: An option is out of range, or the connector is none.
@@ -103,6 +111,9 @@ class ThreadMappedPool(Generic[T]):
         lifetime_jitter: float = 0.25,
         max_uses: int | None = None,
         check_after: float = 0.5,
+        keepalive: float | None = None,
+        leak_after: float | None = None,
+        histograms: bool = False,
         check: Callable[[T], bool] | bool = True,
         reset: Callable[[T], object] | bool = True,
         classify: Classify | None = None,
@@ -117,8 +128,8 @@ class ThreadMappedPool(Generic[T]):
             backoff_base=backoff_base, backoff_cap=backoff_cap, on_down=on_down,
             down_after=down_after, max_idle=max_idle, max_lifetime=max_lifetime,
             lifetime_jitter=lifetime_jitter, max_uses=max_uses, check_after=check_after,
-            check=check, reset=reset, classify=classify, name=name, observer=observer, clock=clock,
-            rng=rng,
+            keepalive=keepalive, leak_after=leak_after, histograms=histograms, check=check,
+            reset=reset, classify=classify, name=name, observer=observer, clock=clock, rng=rng,
         )  # fmt: skip
         self._closing = False
         self._bind_anew()
@@ -151,12 +162,26 @@ class ThreadMappedPool(Generic[T]):
         self._give_back(binding)
 
     def invalidate_all(self) -> None:
-        """Use none of the present connections again; each thread opens another in its time."""
+        """Use none of the present connections again; each thread opens another in its time.
+
+        Those that no block uses are closed at once, the others when their blocks end.
+        """
         self._pool.invalidate_all()
 
     def stats(self) -> PoolStats:
         """Describe the pool at this instant."""
         return self._pool.stats()
+
+    def holders(self) -> list[Holder]:
+        """Describe the threads in a ``with`` block, the longest of them first.
+
+        A thread that keeps a connection and does not use it holds none: see ``stats().kept``.
+        """
+        return self._pool.holders()
+
+    def trace_leases(self, trace: Callable[[], object] | None) -> Callable[[], object] | None:
+        """As ``Pool.trace_leases``."""
+        return self._pool.trace_leases(trace)
 
     @property
     def name(self) -> str:
@@ -173,9 +198,7 @@ class ThreadMappedPool(Generic[T]):
             timeout: Seconds to wait at most.
         """
         self._closing = True
-        with self._lock:
-            bindings = list(self._bindings)
-        for binding in bindings:
+        for binding in self._living():
             self._give_back(binding)
         return self._pool.close(timeout)
 
@@ -192,8 +215,15 @@ class ThreadMappedPool(Generic[T]):
 
     def _bind_anew(self) -> None:
         self._local = threading.local()
-        self._lock = threading.Lock()  # guards _bindings
-        self._bindings: weakref.WeakSet[Binding[T]] = weakref.WeakSet()
+        self._bindings: weakref.WeakValueDictionary[int, Binding[T]] = weakref.WeakValueDictionary()
+        self._pool._core.spares = self._spares  # called under the pool's lock
+
+    def _living(self) -> list[Binding[T]]:
+        refs = self._bindings.valuerefs()
+        return [binding for ref in refs if (binding := ref()) is not None]
+
+    def _spares(self) -> Iterable[deque[Entry[T]]]:
+        return [binding.spare for binding in self._living()]
 
     def _renew(self) -> None:
         """In a forked child: let go of the parent's bindings. The pool underneath is renewed."""
@@ -231,10 +261,10 @@ class ThreadMappedPool(Generic[T]):
 
     def _keep(self, binding: Binding[T], entry: Entry[T]) -> None:
         error, binding.error = binding.error, None
-        if error is not None or not self._pool.is_clean(entry.resource):
+        if error is not None or entry.reported or not self._pool.is_clean(entry.resource):
             self._pool.checkin(entry, error)
             return
-        entry.idle_since = self._pool.clock()
+        entry.stack.keep(entry, self._pool.clock())
         binding.spare.append(entry)
         if self._closing:  # looked at after the append: close pops whatever was there before
             self._give_back(binding)
@@ -242,33 +272,39 @@ class ThreadMappedPool(Generic[T]):
     def _give_back(self, binding: Binding[T]) -> None:
         entry = binding.take()
         if entry is not None and entry.stack is self._pool.stack:
-            self._pool.checkin(entry)
+            self._pool.put_back(entry)
 
     def _usable(self, entry: Entry[T] | None) -> Entry[T] | None:
         stack, now = self._pool.stack, self._pool.clock()
         if entry is None or entry.stack is not stack:
             return None
-        if (
-            entry.generation != stack.generation
-            or now >= entry.expires
-            or entry.uses >= stack.max_uses
-        ):
-            self._pool.checkin(entry)
+        reason = self._fault(entry, now)
+        if reason is not None:
+            self._pool.put_back(entry, reason)
             return None
-        if now - entry.idle_since >= stack.check_after and not self._pool.is_alive(entry.resource):
-            self._pool.discard(entry, "check")
-            return None
-        entry.uses += 1
-        entry.leased_at = now
+        stack.lease(entry, now)
+        if stack.watched:
+            stack.begun(entry, 0.0)
         return entry
+
+    def _fault(self, entry: Entry[T], now: float) -> Reason | None:
+        """Say why this thread may not use the entry again that it kept, if so."""
+        stack = self._pool.stack
+        if entry.generation != stack.generation:
+            return "invalidated"
+        if now >= entry.expires:
+            return "lifetime"
+        if entry.uses >= stack.max_uses:
+            return "uses"
+        checks = now - entry.idle_since >= stack.check_after
+        return "check" if checks and not self._pool.is_alive(entry.resource) else None
 
     def _binding(self) -> Binding[T]:
         try:
             binding: Binding[T] = self._local.binding
         except AttributeError:
             binding = self._local.binding = Binding()
-            with self._lock:
-                self._bindings.add(binding)
+            self._bindings[id(binding)] = binding
         return binding
 
 

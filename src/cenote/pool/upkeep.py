@@ -8,6 +8,7 @@ retired when it comes back.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from random import Random
 from typing import Generic, TypeVar
@@ -15,7 +16,7 @@ from typing import Generic, TypeVar
 from cenote.pool import reports
 from cenote.pool.actions import Ping, Warn
 from cenote.pool.autosize import Autosizer
-from cenote.pool.fast import IDLE, LEASED, NEVER, RESERVED
+from cenote.pool.fast import IDLE, KEPT, LEASED, NEVER, RESERVED
 from cenote.pool.fast_path import Entry
 from cenote.pool.pruning import Pruner
 from cenote.pool.settlement import Settlement
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 _LEAD = 0.1  # replacement begins this share of the lifetime early, at most connect_timeout
 _KEEPALIVE_JITTER = 0.1
+_UNUSED = (IDLE, KEPT)
 
 
 class Upkeep(Generic[T]):
@@ -112,10 +114,10 @@ class Upkeep(Generic[T]):
         early = entry.expires - self._lead
         if now < early and not entry.replacing:
             return early
-        return entry.expires if entry.state == IDLE else NEVER
+        return entry.expires if entry.state in _UNUSED else NEVER
 
     def _ping_due(self, entry: Entry[T], now: float) -> float:
-        since = entry.idle_since if entry.state == IDLE else now
+        since = entry.idle_since if entry.state in _UNUSED else now
         return since + entry.ping_after
 
     def _leak_due(self, entry: Entry[T], now: float) -> float:
@@ -149,7 +151,7 @@ class Upkeep(Generic[T]):
             pool.tell(pool.observer.resized, pool.max_size, reason)
 
     def _retire_stale(self, now: float) -> None:
-        for entry in self._pool.stack.idle.copy():
+        for entry in self._unused():
             reason = self._pool.fault(entry, now)
             if reason is not None and self._pluck(entry):
                 self._pool.retire(entry, reason)
@@ -183,7 +185,7 @@ class Upkeep(Generic[T]):
     def _ping(self, now: float) -> None:
         if self._keepalive is None:
             return
-        for entry in self._pool.stack.idle.copy():
+        for entry in self._unused():
             if now >= self._ping_due(entry, now) and self._pluck(entry):
                 entry.state = RESERVED
                 self._pool.actions.append(Ping(entry))
@@ -206,10 +208,22 @@ class Upkeep(Generic[T]):
         if pool.observer is not None:
             pool.tell(pool.observer.leaked, holder)
 
+    def _unused(self) -> list[Entry[T]]:
+        """Return what is idle, and what holders keep for their next use."""
+        return [entry for place in self._places() for entry in place.copy()]
+
+    def _places(self) -> Iterator[deque[Entry[T]]]:
+        yield self._pool.stack.idle
+        yield from self._pool.spares()
+
     def _pluck(self, entry: Entry[T]) -> bool:
-        """Take a certain entry out of idle; False: somebody was faster."""
-        try:
-            self._pool.stack.idle.remove(entry)
-        except (ValueError, IndexError):
-            return False
-        return True
+        """Take a certain entry out of where it lies unused; False: somebody was faster."""
+        return any(_taken(place, entry) for place in self._places())
+
+
+def _taken(place: deque[Entry[T]], entry: Entry[T]) -> bool:
+    try:
+        place.remove(entry)
+    except (ValueError, IndexError):
+        return False
+    return True

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -55,6 +57,37 @@ def test_tls_is_as_requests_has_it(
     authority.write_text(ssl.DER_cert_to_PEM_cert(known))
     for _ in range(2):
         assert session.get(secret_web.url + "/echo", verify=str(authority)).content == b"/echo"
+
+
+def test_a_connection_is_borrowed_in_its_users_line(
+    session: requests.Session, web: WebServer
+) -> None:
+    def borrow(session: requests.Session) -> requests.Response:
+        return session.get(web.url + "/large", stream=True)
+
+    for leak_after in (60.0, None):  # where it was borrowed; else where its holder is
+        adapter = mounted(session, max_per_host=1, timeout=0.05, leak_after=leak_after)
+        held = borrow(session)
+        (holder,) = adapter.connections.holders()
+        place = Path(__file__).name
+        line = borrow.__code__.co_firstlineno + 1
+        assert holder.where.startswith(f"{place}:")
+        assert holder.where == f"{place}:{line}" or leak_after is None
+        with pytest.raises(EmptyPoolError, match=f"longest held .*[(]{place}:"):
+            session.get(web.url + "/echo")
+        held.close()
+        adapter.close()
+
+
+def test_with_urllib3_alone_a_connection_is_borrowed_in_its_users_line(web: WebServer) -> None:
+    with new_connections(leak_after=60.0) as connections, urllib3.PoolManager() as manager:
+        adopt(manager, connections)
+        lent = manager.request("GET", web.url + "/large", preload_content=False)
+        (holder,) = connections.holders()
+        line = inspect.currentframe().f_lineno - 2  # type: ignore[union-attr]
+        assert holder.where == f"{Path(__file__).name}:{line}"
+        lent.drain_conn()
+        lent.release_conn()
 
 
 def test_who_finds_every_connection_in_use_waits_and_is_told(

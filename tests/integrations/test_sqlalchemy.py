@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import os
 import sqlite3
 import threading
@@ -19,9 +20,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, exc, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 
-from cenote import ConfigurationError, Observer
+from cenote import ConfigurationError, Holder, Observer
 from cenote.integrations.sqlalchemy import AsyncCenotePool, CenotePool
 from tests.connectors.postgres import PostgresServer
 from tests.pool.conftest import Run
@@ -353,6 +355,70 @@ def test_options_out_of_range_are_refused() -> None:
         CenotePool(memory, timeout=-1)
 
 
+# Who borrowed what.
+
+
+def line_of(function: Any, code: str) -> str:
+    """Return ``file:line`` of some code in a function, as a holder's place is written."""
+    lines, first = inspect.getsourcelines(function)
+    (at,) = [first + index for index, line in enumerate(lines) if code in line]
+    return f"{Path(__file__).name}:{at}"
+
+
+def by_connection(engine: Engine) -> Any:
+    return engine.connect()
+
+
+def by_orm(engine: Engine) -> Any:
+    session = Session(engine)
+    session.execute(ONE)
+    return session
+
+
+def by_pool(engine: Engine) -> Any:
+    return engine.raw_connection()
+
+
+@pytest.mark.parametrize(
+    ("borrow", "code"),
+    [
+        (by_connection, "engine.connect()"),
+        (by_orm, "session.execute(ONE)"),
+        (by_pool, "engine.raw_connection()"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*came back:ResourceWarning")
+def test_a_connection_is_borrowed_in_its_users_line(borrow: Any, code: str) -> None:
+    leaks = Leaks()
+    with engine_of(
+        "sqlite://", pool_size=1, max_overflow=0, leak_after=0.02, observer=leaks, pool_timeout=0.05
+    ) as engine:
+        place = line_of(borrow, code)
+        with pytest.warns(ResourceWarning, match=f"[(]{place}[)]"):
+            lent = leaks.of(borrow, engine)
+        (holder,) = cenote_pool(engine).holders()
+        assert holder.where == place
+        with pytest.raises(exc.TimeoutError, match=f"longest held .*[(]{place}[)]"):
+            engine.connect()
+        lent.close()
+
+
+class Leaks(Observer):
+    """Waits to be told of a leak."""
+
+    def __init__(self) -> None:
+        self.told = threading.Event()
+
+    def of(self, borrow: Any, engine: Engine) -> Any:
+        """Borrow, and wait until that is called a leak."""
+        lent = borrow(engine)
+        assert self.told.wait(30.0)
+        return lent
+
+    def leaked(self, pool: str, holder: Holder) -> None:
+        self.told.set()
+
+
 # asyncio.
 
 
@@ -436,6 +502,29 @@ def test_pre_ping_works_in_asyncio_too(run: Run, postgres: PostgresServer) -> No
         await asyncio.to_thread(postgres.terminate_sessions)
         async with engine.connect() as connection:
             assert (await connection.execute(ONE)).scalar() == 1
+        await engine.dispose()
+
+    run(scenario)
+
+
+def test_in_asyncio_too_a_connection_is_borrowed_in_its_users_line(
+    run: Run, postgres: PostgresServer
+) -> None:
+    async def by_connection(engine: AsyncEngine) -> Any:
+        return await engine.connect()
+
+    async def by_orm(engine: AsyncEngine) -> Any:
+        session = AsyncSession(engine)
+        await session.execute(ONE)
+        return session
+
+    async def scenario() -> None:
+        engine = async_engine(url_of(postgres), leak_after=60.0)
+        for borrow, code in ((by_connection, "engine.connect()"), (by_orm, "session.execute(ONE)")):
+            lent = await borrow(engine)
+            (holder,) = async_pool(engine).holders()
+            assert holder.where == line_of(borrow, code)
+            await lent.close()
         await engine.dispose()
 
     run(scenario)

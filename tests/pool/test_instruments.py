@@ -9,6 +9,8 @@ from math import inf, nextafter
 import pytest
 
 from cenote.pool.instruments import Instruments, Site, Times
+from cenote.pool.leaks import trace
+from cenote.pool.passed_over import pass_over
 from cenote.pool.stats import BOUNDS
 
 EDGES = [edge for bound in BOUNDS for edge in (nextafter(bound, 0.0), bound, nextafter(bound, inf))]
@@ -44,13 +46,52 @@ def test_a_site_is_where_it_was_marked_last() -> None:
     assert 0 < noted[1] < len(there.__code__.co_code)
 
 
-def test_a_site_is_outside_the_pools_own_code() -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"__package__": "cenote", "__name__": "cenote.local"},
+        {"__package__": "cenote.pool", "__name__": "cenote.pool.sync"},
+        {"__package__": "cenote.client", "__name__": "cenote.client.aio"},
+        {"__name__": "cenote.pool.sync"},
+        {},  # made at run time, as libraries do
+    ],
+    ids=str,
+)
+def test_a_site_is_outside_of_cenotes_own_code(names: dict[str, object]) -> None:
     site = Site()
-    names = {"__package__": "cenote.pool", "site": site}
-    exec("def borrow(): site.mark()\nborrow()", names)
+    exec("def borrow(): site.mark()\nborrow()", names | {"site": site})
     noted = site.noted()
     assert noted is not None
-    assert noted[0].co_name == "test_a_site_is_outside_the_pools_own_code"
+    assert noted[0].co_name == "test_a_site_is_outside_of_cenotes_own_code"
+    assert trace()[-1].name == "test_a_site_is_outside_of_cenotes_own_code"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"__package__": "cenote.cli.demo", "__name__": "cenote.cli.demo.phases"},
+        {"__package__": None, "__name__": "__main__"},
+        {"__package__": "cenotes", "__name__": "cenotes"},
+        {"__name__": "script"},
+    ],
+    ids=str,
+)
+def test_a_site_is_in_the_code_of_whoever_uses_cenote(names: dict[str, object]) -> None:
+    site = Site()
+    exec("def borrow(): site.mark()\nborrow()", names | {"site": site})
+    noted = site.noted()
+    assert noted is not None
+    assert noted[0].co_name == "borrow"
+
+
+def test_a_site_is_outside_of_a_library_that_is_passed_over() -> None:
+    site, names = Site(), {"__package__": "somelibrary.orm", "__name__": "somelibrary.orm.session"}
+    for expected in ("borrow", "test_a_site_is_outside_of_a_library_that_is_passed_over"):
+        exec("def borrow(): site.mark()\nborrow()", names | {"site": site})
+        noted = site.noted()
+        assert noted is not None
+        assert noted[0].co_name == expected
+        pass_over("somelibrary")
 
 
 def test_instruments_keep_the_clock_they_were_given() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from cenote.pool import Observer, PoolStats
+from cenote.pool.passed_over import pass_over
 
 try:
     from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
@@ -21,6 +22,8 @@ except ImportError as error:
 from cenote.integrations.urllib3 import Connections, adopt, new_connections
 
 __all__ = ["CenoteAdapter"]
+
+pass_over("requests")  # whoever borrows a connection does so in its user's line
 
 _CLOSING = 1.0  # seconds that idle connections may take to be closed
 

@@ -19,6 +19,7 @@ from cenote.connectors import database
 from cenote.errors import PoolSaturated, PoolTimeout
 from cenote.pool import AsyncPool, Holder, Observer, Pool, PoolOptions, PoolStats
 from cenote.pool.options import NO_LIMIT, Fairness
+from cenote.pool.passed_over import pass_over
 
 try:
     import sqlalchemy.pool
@@ -34,6 +35,8 @@ except ImportError as error:
 Record: TypeAlias = _ConnectionRecord
 
 __all__ = ["AsyncCenotePool", "CenotePool"]
+
+pass_over("sqlalchemy")  # whoever borrows a connection does so in its user's line
 
 _OPENING = 1.0  # seconds that a place may take which there is room for, whatever the timeout
 _TOO_LATE = "3o7r"  # under this code SQLAlchemy's documentation explains the error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cenote.errors import PoolClosed, PoolSaturated, PoolTimeout
 from cenote.pool import KeyedPool, Observer
+from cenote.pool.passed_over import pass_over
 
 try:
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection
 
 __all__ = ["Connections", "adopt", "new_connections"]
+
+pass_over("urllib3")  # whoever borrows a connection does so in its user's line
 
 
 class _Host(HTTPConnectionPool):

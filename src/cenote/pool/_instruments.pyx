@@ -10,6 +10,7 @@ import time
 cimport cython
 from cpython.ref cimport PyObject
 
+from cenote.pool.passed_over import KNOWN, is_library
 from cenote.pool.stats import BOUNDS
 
 cdef extern from *:
@@ -50,7 +51,8 @@ cdef extern from "Python.h":
     void Py_XINCREF(PyFrameObject *)
 
 cdef str PACKAGE_KEY = "__package__"
-cdef str OWN_PACKAGE = __name__.rpartition(".")[0]
+cdef str NAME_KEY = "__name__"
+cdef dict _KNOWN = KNOWN
 cdef double[BUCKETS - 1] _BOUNDS
 assert len(BOUNDS) == BUCKETS - 1
 for _at, _bound in enumerate(BOUNDS):
@@ -81,12 +83,12 @@ cdef class Site:
     """Where a lease was borrowed: a place in the code, noted by its owner each time."""
 
     cpdef mark(self):
-        """Note where the innermost caller outside the pool's own code is."""
+        """Note where the innermost caller is that is not passed over (``passed_over.py``)."""
         cdef PyFrameObject *frame = PyEval_GetFrame()
         cdef PyFrameObject *back
         Py_XINCREF(frame)
         try:
-            while frame is not NULL and _is_own(frame):
+            while frame is not NULL and _is_passed_over(frame):
                 back = PyFrame_GetBack(frame)
                 Py_XDECREF(frame)
                 frame = back
@@ -125,6 +127,12 @@ cdef class Times:
         return tuple([self.counts[at] for at in range(BUCKETS)]), self.total
 
 
-cdef bint _is_own(PyFrameObject *frame) except -1:
-    package = PyDict_GetItemWithError(PyFrame_GetGlobals(frame), PACKAGE_KEY)
-    return package is not NULL and <object>package == OWN_PACKAGE
+cdef bint _is_passed_over(PyFrameObject *frame) except -1:
+    namespace = PyFrame_GetGlobals(frame)
+    name = PyDict_GetItemWithError(namespace, PACKAGE_KEY)
+    if name is NULL or not <object>name:
+        name = PyDict_GetItemWithError(namespace, NAME_KEY)
+    if name is NULL or type(<object>name) is not str:
+        return True
+    known = PyDict_GetItemWithError(_KNOWN, <object>name)
+    return is_library(<object>name) if known is NULL else <object>known is True

@@ -11,8 +11,9 @@ import sys
 from _thread import get_ident
 from bisect import bisect_left
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import CodeType
 
+from cenote.pool.passed_over import borrower
 from cenote.pool.stats import BOUNDS
 
 
@@ -44,10 +45,8 @@ class Site:
         self._place: tuple[CodeType, int] | None = None
 
     def mark(self) -> None:
-        """Note where the innermost caller outside the pool's own code is."""
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_globals.get("__package__") == __package__:
-            frame = frame.f_back
+        """Note where the innermost caller is that is not passed over (``passed_over.py``)."""
+        frame = borrower(sys._getframe(1))
         self._place = None if frame is None else (frame.f_code, frame.f_lasti)
 
     def noted(self) -> tuple[CodeType, int] | None:

@@ -13,6 +13,7 @@ from traceback import StackSummary, walk_stack
 from types import CodeType, FrameType
 
 from cenote.pool.instruments import Site
+from cenote.pool.passed_over import borrower
 
 CALLED_BY = " < "
 _DEPTH = 5  # frames of a stack that are told
@@ -33,7 +34,7 @@ TRACING = Tracing()
 
 
 def place(*stack: FrameType | None) -> str:
-    """Return a stack as ``file:line < file:line``, from the innermost frame not the pool's own.
+    """Return a stack as ``file:line < file:line``, from the innermost frame not passed over.
 
     Args:
         stack: That frame; of a task that sleeps, whose frames do not know each other, all of them,
@@ -41,7 +42,7 @@ def place(*stack: FrameType | None) -> str:
     """
     places: list[str] = []
     for innermost in stack:
-        frame = _borrower(innermost)
+        frame = borrower(innermost)
         while frame is not None and len(places) < _DEPTH:
             places.append(_words(frame.f_code, frame.f_lineno))
             frame = frame.f_back
@@ -50,7 +51,7 @@ def place(*stack: FrameType | None) -> str:
 
 def trace() -> StackSummary:
     """Return the whole stack of the caller, outermost call first; its lines are read when asked."""
-    frames = list(walk_stack(_borrower(sys._getframe(1))))
+    frames = list(walk_stack(borrower(sys._getframe(1))))
     return StackSummary.extract(reversed(frames), lookup_lines=False)
 
 
@@ -69,12 +70,6 @@ def borrowed_at(site: Site | None) -> str:
     code, instruction = noted
     lines = (line for start, end, line in code.co_lines() if start <= instruction < end)
     return _words(code, next(lines, None) or code.co_firstlineno)
-
-
-def _borrower(frame: FrameType | None) -> FrameType | None:
-    while frame is not None and frame.f_globals.get("__package__") == __package__:
-        frame = frame.f_back
-    return frame
 
 
 def _words(code: CodeType, line: int) -> str:

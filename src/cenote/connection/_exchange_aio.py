@@ -17,19 +17,18 @@ import os
 import select
 import socket
 from collections.abc import Sequence
-from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from cenote.connection import failures, inherited_aio
 from cenote.connection.flow_path_aio import Flow
 from cenote.connection.patience import GOODBYE, GRACE
 from cenote.connection.pending_aio import WAITING
-from cenote.connection.pending_path_aio import Pending
 from cenote.errors import CenoteError, ClientError, ConnectionLost, ProtocolError, ServerError
 from cenote.protocol import Reply, Request
 
 if TYPE_CHECKING:
     from cenote.connection.address import Address
+    from cenote.connection.pending_path_aio import Pending
     from cenote.connection.securing_aio import SecureTransport
     from cenote.connection.tunnel import Tunnel
 
@@ -72,7 +71,7 @@ class AsyncChannel(Flow, asyncio.Protocol):
             self.depth() == self._posted
             and self._parser.usable
             and not self._closed
-            and self._forks == inherited_aio.forks
+            and not self._origin.inherited()
         )
 
     @property
@@ -133,11 +132,11 @@ class AsyncChannel(Flow, asyncio.Protocol):
 
         Raises: As ``submit``.
         """
-        now, limit = monotonic(), math.inf if deadline is None else deadline
-        if self._closed or self._is_inherited() or not now < limit:
+        now, limit = self._origin.now(), math.inf if deadline is None else deadline
+        if self._closed or self._origin.inherited() or not now < limit:
             self._refuse(request)
         self._posted += 1
-        pending = Pending(self._loop, request, now, limit)
+        pending = self._origin.begin(request, now, limit)
         pending.posted = True
         self.ask(pending)
 
@@ -225,15 +224,12 @@ class AsyncChannel(Flow, asyncio.Protocol):
 
     def _refuse(self, request: Request) -> None:
         """Say why nothing can be sent."""
-        if self._closed or self._is_inherited():
+        if self._closed or self._origin.inherited():
             raise self.lost()
         raise failures.too_late(self.address, request.verb)
 
     def _why_unusable(self) -> str:
-        return failures.FOREIGN if self._is_inherited() else failures.closed_by(self._cause)
-
-    def _is_inherited(self) -> bool:
-        return self._forks != inherited_aio.forks
+        return failures.FOREIGN if self._origin.inherited() else failures.closed_by(self._cause)
 
     def _conclude(self, reply: Reply) -> None:
         """The last reply there is to come has come."""
@@ -249,7 +245,7 @@ class AsyncChannel(Flow, asyncio.Protocol):
     def _strike(self) -> None:
         """Fail what is past its deadline and set the timer for what comes next."""
         self._timer, self._strikes_at = None, math.inf
-        now = monotonic()
+        now = self._origin.now()
         earliest = math.inf
         for pending in (*self._queue, *self._turn):
             if pending.posted or pending.state != WAITING:
@@ -282,7 +278,7 @@ class AsyncChannel(Flow, asyncio.Protocol):
         verb, size = pending.request.verb, len(pending.request.payload)
         sent = max(0, size - self._held_back())
         received = self._received if pending is self._head() else 0
-        seconds = monotonic() - pending.began
+        seconds = self._origin.now() - pending.began
         return failures.Progress(self.address, verb, size, sent, received, seconds)
 
     def _head(self) -> Pending:

@@ -2,15 +2,17 @@
 
 cimport cython
 
-from cenote.connection._pending_c cimport Pending as AnyPending
+from cenote.connection._pending_c cimport Origin as Origins, Pending as AnyPending
 from cenote.protocol._speedups cimport ReplyParser as Parser, Request as AnyRequest
 
 
 cdef int _GET
+cdef Py_ssize_t _MAX_UNSENT
 
 
 cdef class Flow:
     cdef public object _loop
+    cdef public Origins _origin
     cdef public Parser _parser
     cdef public object _queue
     cdef public list _turn
@@ -20,7 +22,6 @@ cdef class Flow:
     cdef public Py_ssize_t _posted
     cdef public Py_ssize_t _received
     cdef public Py_ssize_t _unsent
-    cdef public long _forks
     cdef public long _alone
     cdef public double _strikes_at
     cdef public bint _flush_due

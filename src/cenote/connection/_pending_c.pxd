@@ -1,6 +1,8 @@
 # cython: language_level=3
 # What other compiled modules see of ``Pending``.
 
+cimport cython
+
 from cenote.protocol._speedups cimport Request
 
 # The states of a ``Pending``, as in its pure twin.
@@ -11,6 +13,7 @@ cdef enum:
     CANCELLED = 3
 
 
+@cython.final
 cdef class Pending:
     cdef public bint _asyncio_future_blocking
     cdef readonly object _loop        # as asyncio asks for it
@@ -31,3 +34,13 @@ cdef class Pending:
     cdef object outcome(self)
     cdef object error(self)
     cdef int call(self) except -1
+
+
+@cython.final
+cdef class Origin:
+    cdef readonly object loop
+    cdef long _forks
+
+    cpdef bint inherited(self)
+    cpdef double now(self)
+    cpdef Pending begin(self, Request request, double now, double deadline)

@@ -17,9 +17,10 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
 import asyncio
+import os
 from contextvars import copy_context
 
-from cenote.errors import CenoteError
+from cenote._clock cimport monotonic
 
 cdef extern from *:
     """
@@ -46,6 +47,7 @@ cdef extern from *:
     bint cenote_wakes_task(object function)
 
 cdef extern from "Python.h":
+    bint PyExceptionInstance_Check(object)  # of replies only errors are; one flag is looked at
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
 
@@ -79,7 +81,7 @@ cdef class Pending:
         """Note the reply, or an error, unless it is too late; True: `wake` must be called."""
         if self.state != WAITING:
             return False
-        self.state = FAILED if isinstance(reply, CenoteError) else ANSWERED
+        self.state = FAILED if PyExceptionInstance_Check(reply) else ANSWERED
         self.value = reply
         return self.callback is not None
 
@@ -208,6 +210,43 @@ cdef PySendResult send(Pending self, value, PyObject **result) except PYGEN_ERRO
 
 
 CENOTE_SET_AM_SEND(Pending, <void *>send)
+
+
+cdef long forks = 0
+
+
+def count_fork():
+    global forks
+    forks += 1
+
+
+os.register_at_fork(after_in_child=count_fork)
+
+
+@cython.final
+cdef class Origin:
+    """Where requests set out: an event loop, in the process it was made in. See the pure twin."""
+
+    def __init__(self, loop):
+        self._forks = forks
+        self.loop = loop
+
+    cpdef bint inherited(self):
+        """Tell whether this is a child that was forked from the loop's process."""
+        return self._forks != forks
+
+    cpdef double now(self):
+        """Return the time, as deadlines count it."""
+        return monotonic()
+
+    cpdef Pending begin(self, Request request, double now, double deadline):
+        """Make a request one that is under way."""
+        cdef Pending pending = Pending.__new__(Pending)
+        pending._loop = self.loop
+        pending.request = request
+        pending.began = now
+        pending.deadline = deadline
+        return pending
 
 
 def wake(list settled not None):

@@ -35,11 +35,9 @@ from collections import deque
 from contextvars import Context
 from copy import copy
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from cenote.connection import inherited_aio
-from cenote.connection.pending_path_aio import Pending, wake
+from cenote.connection.pending_path_aio import Origin, wake
 from cenote.errors import ProtocolError
 from cenote.protocol import ReplyParser, get_many
 from cenote.protocol.grammar import GET
@@ -47,16 +45,15 @@ from cenote.protocol.grammar import GET
 if TYPE_CHECKING:
     import asyncio
 
+    from cenote.connection.pending_path_aio import Pending
     from cenote.connection.sharer import Sharer
     from cenote.protocol import Reply, Request
 
 LONG = 131072
 """Bytes of a reply from which its sharer is told that it was long."""
 
-MAX_UNSENT = 1 << 20
-"""Bytes that are held back here before a connection takes no more requests."""
-
 _GET = GET
+_MAX_UNSENT = 1 << 20  # bytes that are held back here before a connection takes no more requests
 _MOST_GETS = 64  # that leave as one: the server works on the next while these are read
 _ALONE = 4  # writes of one request each from which on requests are said to come one at a time
 _SCAN = 2e-6  # seconds: what looking at one request in the queue costs, with a margin
@@ -72,14 +69,14 @@ class Flow:
     """
 
     __slots__ = (
-        "_alone", "_closed", "_flush_due", "_forks", "_loop", "_parser", "_paused", "_posted",
+        "_alone", "_closed", "_flush_due", "_loop", "_origin", "_parser", "_paused", "_posted",
         "_queue", "_received", "_strikes_at", "_timer", "_transport", "_turn", "_unsent",
         "answered", "sharer",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._forks = inherited_aio.forks
+        self._origin = Origin(loop)
         self._parser = ReplyParser()
         self._queue: deque[Pending] = deque()  # those sent, in the order of their replies
         self._turn: list[Pending] = []  # those to be sent, in the order asked
@@ -107,10 +104,10 @@ class Flow:
 
         Raises: As ``exchange``, for what is known before anything is sent.
         """
-        now = monotonic()
-        if self._closed or self._forks != inherited_aio.forks or not now < deadline:
+        now = self._origin.now()
+        if self._closed or self._origin.inherited() or not now < deadline:
             self._refuse(request)
-        pending = Pending(self._loop, request, now, deadline)
+        pending = self._origin.begin(request, now, deadline)
         self.ask(pending)
         return pending
 
@@ -121,7 +118,7 @@ class Flow:
         if not self._flush_due:
             self._schedule()
         if pending.deadline < self._strikes_at:
-            self._set_timer(pending.deadline, monotonic())
+            self._set_timer(pending.deadline, self._origin.now())
 
     def depth(self) -> int:
         """Return how many requests wait for their reply, those that nobody waits for included."""
@@ -129,7 +126,7 @@ class Flow:
 
     def takes(self) -> bool:
         """Tell whether one more request may be sent: the peer keeps up, and little is held back."""
-        return not (self._paused or self._closed) and self._unsent <= MAX_UNSENT
+        return not (self._paused or self._closed) and self._unsent <= _MAX_UNSENT
 
     def _schedule(self) -> None:
         if self._alone >= _ALONE and not self._queue:
@@ -143,7 +140,7 @@ class Flow:
         turn = self._turn
         if not turn or self._paused or self._transport is None:
             return
-        if self._forks != inherited_aio.forks:
+        if self._origin.inherited():
             return
         if len(turn) == 1:
             data = self._depart(turn[0])

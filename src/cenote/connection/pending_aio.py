@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from cenote.connection import inherited_aio
 from cenote.errors import CenoteError
 
 if TYPE_CHECKING:
@@ -186,6 +188,32 @@ class Pending:
             context.run(callback, self)
         finally:
             del self, callback  # an error has a traceback, which has this frame
+
+
+class Origin:
+    """Where requests set out: an event loop, in the process it was made in.
+
+    Attributes:
+        loop: The event loop.
+    """
+
+    __slots__ = ("_forks", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._forks = inherited_aio.forks
+        self.loop = loop
+
+    def inherited(self) -> bool:
+        """Tell whether this is a child that was forked from the loop's process."""
+        return self._forks != inherited_aio.forks
+
+    def now(self) -> float:
+        """Return the time, as deadlines count it."""
+        return time.monotonic()
+
+    def begin(self, request: Request, now: float, deadline: float) -> Pending:
+        """Make a request one that is under way."""
+        return Pending(self.loop, request, now, deadline)
 
 
 def _loop_of(pending: Pending) -> asyncio.AbstractEventLoop:

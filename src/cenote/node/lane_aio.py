@@ -228,6 +228,10 @@ class Lanes:
 
     def choose(self) -> Lane | None:
         """Return the lane to use for a request; None: there is none that takes one."""
+        if len(self._open) == 1:
+            lane = self._open[0]
+            if lane.channel.takes():
+                return lane
         best, least = None, -1
         for lane in self._open:
             depth = lane.channel.depth()

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from cenote import Pool
 from cenote.cli.top.model import ORDERS, Row, Snapshot, rows
-from cenote.cli.top.screen import BAR, bar, draw, seconds
+from cenote.cli.top.screen import BAR, bar, draw, rate, seconds
 from cenote.pool.options import NO_LIMIT
 from cenote.pool.stats import BOUNDS
 from cenote.telemetry import Service, serve
@@ -129,6 +129,14 @@ def test_a_bar_is_as_long_as_it_should_be(fields: dict[str, int]) -> None:
 )  # fmt: skip
 def test_durations_are_written_to_be_read(value: float | None, text: str) -> None:
     assert seconds(value).plain == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0, "0/s"), (0.665, "0.665/s"), (2857.1, "2857/s"), (98765.4, "98.8k/s")],
+)
+def test_rates_are_written_without_an_exponent(value: float | None, text: str) -> None:
+    assert rate(value).plain == text
 
 
 def test_what_does_not_fit_the_window_is_left_out() -> None:

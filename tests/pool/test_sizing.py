@@ -271,3 +271,4 @@ def test_an_asyncio_keyed_pool_advises_alike(virtually: Run) -> None:
 def test_a_large_rate_is_written_in_full() -> None:
     assert str(size(22873.4, 0.0003)).startswith("22,873 callers a second")
     assert str(size(0.25, 0.1)).startswith("0.25 callers a second")
+    assert "hold a connection for 1 s" in str(size(1, 0.9996))

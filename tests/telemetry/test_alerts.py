@@ -116,11 +116,11 @@ def test_pools_are_judged_apart() -> None:
 def test_an_alert_says_how_much_in_the_unit_of_its_signal() -> None:
     says = {
         rule.name: str(Alert("fires", rule, "p", value, 0.0))
-        for rule, value in zip(RULES, (0.9, 0.25, 2, 7.5, 0.5, 1, 0.02), strict=True)
+        for rule, value in zip(RULES, (0.9, 0.25, 2, 1250.0, 0.5, 1, 0.02), strict=True)
     }
     assert says["CenotePoolBusy"] == "90% of the connections of pool 'p' are in use"
     assert says["CenotePoolSlow"] == "callers of pool 'p' wait 250 ms for a connection"
-    assert says["CenotePoolChurns"] == "pool 'p' opens 7.5/s connections: it hardly pools"
+    assert says["CenotePoolChurns"] == "pool 'p' opens 1,250/s connections: it hardly pools"
 
 
 def test_rules_of_ones_own_are_refused_where_they_make_no_sense() -> None:

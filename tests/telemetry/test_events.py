@@ -28,6 +28,7 @@ def test_every_event_of_an_observer_but_single_leases_is_put_into_words() -> Non
     notes.timed_out("p", 0.25)
     notes.saturated("p")
     notes.connected("p", 0.0012)
+    notes.connected("p", 1.25)
     notes.connect_failed("p", OSError("refused"), 0.1)
     notes.closed("p", "lifetime")
     notes.invalidated("p", 3)
@@ -37,9 +38,10 @@ def test_every_event_of_an_observer_but_single_leases_is_put_into_words() -> Non
     notes.leaked("p", Holder("worker-3", 4.2, "app.py:88"))
     notes.lost("p")
     assert [event.text for event in notes.events] == [
-        "no connection within 0.25 s",
+        "no connection within 250 ms",
         "turned away: too many wait",
         "opened a connection in 1.2 ms",
+        "opened a connection in 1.25 s",
         "connecting failed: refused",
         "closed a connection: lifetime",
         "discarding every connection of before",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from cenote.pool.sizing import SHARE, Load, callers, duration_text, measure, size
+from cenote.pool.sizing import SHARE, Load, callers, duration_text, measure, number_text, size
 from cenote.pool.stats import PoolStats
 
 PERIOD = 0.25  # seconds between two samples
@@ -101,7 +101,7 @@ class Autosizer:
             return f"{need} are needed"
         capped = f", though {need} are needed" if need > self._high else ""
         return (
-            f"{load.rate:.3g} callers a second hold a connection for "
+            f"{number_text(load.rate)} callers a second hold a connection for "
             f"{duration_text(load.duration)}: for a wait of {duration_text(self._target)} it takes "
             f"{need}{capped}"
         )

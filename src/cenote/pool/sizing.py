@@ -269,8 +269,8 @@ def number_text(value: float) -> str:
 
 def duration_text(seconds: float) -> str:
     """Write a duration with a unit that suits it."""
-    for unit, name in ((60.0, "min"), (1.0, "s"), (1e-3, "ms")):
-        if seconds >= unit * (2 if name == "min" else 1):
+    for unit, name, least in ((60.0, "min", 120.0), (1.0, "s", 0.9995), (1e-3, "ms", 0.9995e-3)):
+        if seconds >= least:
             return f"{seconds / unit:.3g} {name}"
     return f"{seconds * 1e6:.3g} us" if seconds else "0 ms"
 

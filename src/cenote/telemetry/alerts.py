@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Literal
 
 from cenote.errors import ConfigurationError
+from cenote.pool.sizing import duration_text, number_text
 from cenote.pool.stats import PoolStats
 from cenote.telemetry import signals
 from cenote.telemetry.periodic import Periodic
@@ -120,8 +121,8 @@ def written(value: float, unit: Unit) -> str:
     if unit == "ratio":
         return f"{value:.0%}"
     if unit == "seconds":
-        return f"{value:.3g} s" if value >= 1 else f"{value * 1e3:.3g} ms"
-    return f"{value:.3g}/s" if unit == "rate" else f"{value:g}"
+        return duration_text(value)
+    return f"{number_text(value)}/s" if unit == "rate" else f"{value:g}"
 
 
 class _Case:

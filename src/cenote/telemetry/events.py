@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Literal, TypeAlias
 
 from cenote.pool import Holder, Observer, registry
+from cenote.pool.sizing import duration_text
 from cenote.pool.stats import Reason
 from cenote.telemetry.sources import Sources
 
@@ -80,7 +81,7 @@ class Announcer(Observer):
 
     def timed_out(self, pool: str, waited: float) -> None:
         """See ``Observer``."""
-        text = f"no connection within {waited:.3g} s"
+        text = f"no connection within {duration_text(waited)}"
         self._say(pool, "timed_out", text, {"waited": waited})
 
     def saturated(self, pool: str) -> None:
@@ -89,7 +90,7 @@ class Announcer(Observer):
 
     def connected(self, pool: str, seconds: float) -> None:
         """See ``Observer``."""
-        text = f"opened a connection in {seconds * 1e3:.3g} ms"
+        text = f"opened a connection in {duration_text(seconds)}"
         self._say(pool, "connected", text, {"seconds": seconds})
 
     def connect_failed(self, pool: str, error: BaseException, seconds: float) -> None:

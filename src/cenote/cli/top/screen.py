@@ -164,12 +164,15 @@ def _events(events: list[Any], most: int) -> tuple[Table, int]:
     return table, table.row_count
 
 
-def _rate(value: float | None, alarm: str = "") -> Text:
+def rate(value: float | None, alarm: str = "") -> Text:
+    """Write how often something happens."""
     if value is None:
         return Text("-", FAINT)
     if value == 0:
         return Text("0/s", FAINT)
-    return Text(f"{value / 1e3:.1f}k/s" if value >= 1e4 else f"{value:.3g}/s", alarm)
+    if value >= 1e4:
+        return Text(f"{value / 1e3:.1f}k/s", alarm)
+    return Text(f"{value:.0f}/s" if value >= 100 else f"{value:.3g}/s", alarm)
 
 
 def seconds(value: float | None) -> Text:
@@ -182,7 +185,7 @@ def seconds(value: float | None) -> Text:
         return Text(f"{value / 60:.0f} min")
     if value >= 10:
         return Text(f"{value:.0f} s")
-    if value >= 1:
+    if value >= 0.9995:
         return Text(f"{value:.1f} s")
     return Text(f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.0f} µs")
 
@@ -193,11 +196,11 @@ _COLUMNS: tuple[tuple[str, Callable[[Row], Text]], ...] = (
     ("connections", bar),
     (">in use", _in_use),
     (">waiting", lambda row: Text(str(row.waiting), "bold red" if row.waiting else FAINT)),
-    (">leases", lambda row: _rate(row.leases)),
-    (">refused", lambda row: _rate(row.refused, "bold red")),
+    (">leases", lambda row: rate(row.leases)),
+    (">refused", lambda row: rate(row.refused, "bold red")),
     ("state", lambda row: Text(row.state, _STATES.get(row.state, "bold red"))),
     (">wait", lambda row: seconds(row.wait)),
-    (">broken", lambda row: _rate(row.faults, "bold red")),
+    (">broken", lambda row: rate(row.faults, "bold red")),
     (">wait p99", lambda row: seconds(row.waits[1] if row.waits else None)),
     (">hold p99", lambda row: seconds(row.uses[1] if row.uses else None)),
     (">wait p50", lambda row: seconds(row.waits[0] if row.waits else None)),

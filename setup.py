@@ -23,6 +23,7 @@ COMPILED = {
     "cenote.connection._pending_c": "src/cenote/connection/_pending_c.pyx",
     "cenote.connection._flow_aio_c": "src/cenote/connection/flow_aio.py",
     "cenote.pool._instruments": "src/cenote/pool/_instruments.pyx",
+    "cenote.pool._entering": "src/cenote/pool/_entering.pyx",
     "cenote.pool._fast_c": "src/cenote/pool/fast.py",
     "cenote.pool._fast_sync_c": "src/cenote/pool/fast_sync.py",
     "cenote.pool._fast_aio_c": "src/cenote/pool/fast_aio.py",

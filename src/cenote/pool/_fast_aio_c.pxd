@@ -12,11 +12,6 @@ cdef class Root:
     pass
 
 
-@cython.final
-cdef class Done:
-    pass
-
-
 cdef class AsyncLease
 
 
@@ -42,6 +37,7 @@ cdef class AsyncLease(Root):
     cdef object _timeout
 
     cdef _bind(self, AsyncFront front, timeout)
+    cpdef begin(self)
 
 
 cdef class AsyncKeyedFront(Root):

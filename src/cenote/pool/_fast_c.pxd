@@ -2,7 +2,7 @@
 
 cimport cython
 
-from cenote.pool._instruments cimport Instruments, Site, Times
+from cenote.pool._instruments cimport Tools, Site, Times
 
 cdef int KEPT, IDLE, LEASED, RESERVED, RESETTING, CLOSING, CLOSED, DETACHED, FOREIGN
 cdef int DONE, SETTLE, REFUSED
@@ -43,8 +43,7 @@ cdef class Entry(Root):
 cdef class IdleStack(Root):
     cdef object __weakref__
     cdef public object idle
-    cdef object _pop
-    cdef object _push
+    cdef Tools _tools
     cdef public object lost
     cdef public object mourned
     cdef public dict lent

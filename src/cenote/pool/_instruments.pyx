@@ -33,10 +33,35 @@ cdef extern from *:
     #define CENOTE_CLOCK 0
     static double cenote_monotonic(void) { return -1.0; }
     #endif
+    #ifdef Py_GIL_DISABLED
+    #define CENOTE_GIL 0
+    #else
+    #define CENOTE_GIL 1
+    #endif
+
+    /* Call a method of a built-in object as the interpreter does, without asking what it is. */
+    #define cenote_call(method, arg) \\
+        PyCFunction_GET_FUNCTION(method)(PyCFunction_GET_SELF(method), arg)
+    static PyObject *cenote_target(PyObject *ref) {  /* None: it is dead */
+        PyObject *target;
+    #if PY_VERSION_HEX >= 0x030D0000
+        if (PyWeakref_GetRef(ref, &target) == 0) target = Py_NewRef(Py_None);
+    #else
+        target = PyWeakref_GetObject(ref);
+        Py_XINCREF(target);
+    #endif
+        return target;
+    }
+    #define cenote_takes(method, flag) \\
+        (PyCFunction_CheckExact(method) && PyCFunction_GET_FLAGS(method) == (flag))
     #define cenote_code(frame) ((PyObject *)PyFrame_GetCode(frame))
     """
     const bint CENOTE_CLOCK
+    const bint CENOTE_GIL
     double cenote_monotonic() noexcept
+    object cenote_call(object, PyObject *)
+    bint cenote_takes(object, int)
+    object cenote_target(object)
 
 cdef extern from "Python.h":
     ctypedef struct PyFrameObject
@@ -49,6 +74,9 @@ cdef extern from "Python.h":
     PyObject *PyDict_GetItemWithError(object, object) except? NULL
     void Py_XDECREF(PyFrameObject *)
     void Py_XINCREF(PyFrameObject *)
+    object PyLong_FromVoidPtr(void *)
+    const int METH_NOARGS
+    const int METH_O
 
 cdef str PACKAGE_KEY = "__package__"
 cdef str NAME_KEY = "__name__"
@@ -76,6 +104,56 @@ cdef class Instruments:
 
     cdef unsigned long thread(self) noexcept:
         return PyThread_get_thread_ident()
+
+    cdef object who(self):
+        cdef unsigned long ident = PyThread_get_thread_ident()
+        if not CENOTE_GIL:
+            return ident
+        if ident != self._ident or self._who is None:
+            self._who = ident
+            self._ident = ident
+        return self._who
+
+    cpdef follow(self, tasks, loop):
+        """Have `task` ask for the current task of a loop, by what asyncio has to ask."""
+        self._tasks = tasks
+        self._loop = loop
+        self._table = type(tasks) is dict
+
+    cpdef object task(self):
+        """Return the current task of the loop that is followed, or `None`."""
+        cdef PyObject *task
+        if self._table:
+            task = PyDict_GetItemWithError(self._tasks, self._loop)
+            return None if task is NULL else <object>task
+        return None if self._tasks is None else self._tasks(self._loop)
+
+
+@cython.final
+cdef class Tools:
+    """What a stack does with its deque, and with resources, without a call of Python's.
+
+    Args:
+        deque: The deque.
+        fifo: Take first what was put first.
+    """
+
+    def __init__(self, deque, fifo):
+        self._pop = deque.popleft if fifo else deque.pop
+        self._push = deque.append
+        self._plain = cenote_takes(self._pop, METH_NOARGS) and cenote_takes(self._push, METH_O)
+
+    cdef object pop(self):
+        return cenote_call(self._pop, NULL) if self._plain else self._pop()
+
+    cdef object push(self, item):
+        return cenote_call(self._push, <PyObject *>item) if self._plain else self._push(item)
+
+    cdef object identity(self, thing):
+        return PyLong_FromVoidPtr(<void *>thing)
+
+    cdef object target(self, ref):
+        return cenote_target(ref)
 
 
 @cython.final

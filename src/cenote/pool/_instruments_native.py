@@ -7,11 +7,15 @@ state of a moment ago. The compiled twin, ``_instruments.pyx``, does the same in
 
 from __future__ import annotations
 
+import operator
 import sys
 from _thread import get_ident
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import CodeType
+from typing import Any
 
 from cenote.pool.passed_over import borrower
 from cenote.pool.stats import BOUNDS
@@ -26,14 +30,43 @@ class Instruments:
     Attributes:
         now: Asks the clock.
         thread: Identifies the present thread.
+        who: The same, for ``holders()``.
+        task: Returns the current task of the loop that is followed, or ``None``.
     """
 
-    __slots__ = ("clock", "now", "thread")
+    __slots__ = ("clock", "now", "task", "thread", "who")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.now = clock
         self.thread: Callable[[], int] = get_ident
+        self.who: Callable[[], object] = get_ident
+        self.task: Callable[[], object] = _nobody
+
+    def follow(self, tasks: dict[object, object] | Callable[[Any], object], loop: object) -> None:
+        """Have ``task`` ask for the current task of a loop, by what asyncio has to ask."""
+        self.task = partial(tasks.get if isinstance(tasks, dict) else tasks, loop)
+
+
+def _nobody() -> None:
+    """The task of no loop."""
+
+
+class Tools:
+    """What a stack does with its deque, and with resources.
+
+    Args:
+        deque: The deque.
+        fifo: Take first what was put first.
+    """
+
+    __slots__ = ("identity", "pop", "push", "target")
+
+    def __init__(self, deque: deque[Any], fifo: bool) -> None:
+        self.pop: Callable[[], Any] = deque.popleft if fifo else deque.pop
+        self.push: Callable[[Any], object] = deque.append
+        self.identity: Callable[[object], int] = id
+        self.target: Callable[[Callable[[], Any]], Any] = operator.call
 
 
 class Site:

@@ -20,7 +20,6 @@ import sys
 import weakref
 from _thread import get_ident
 from collections.abc import Callable
-from functools import partial
 from random import Random
 from types import EllipsisType, FrameType
 from typing import Any, TypeVar
@@ -131,7 +130,8 @@ class AsyncDriver(AsyncFront[T]):
         if self._loop is None:
             self._loop = running
             self.is_running = running.is_running
-            self._core.stack.who = _current_task_of(running)
+            self.instruments.follow(_TASKS, running)
+            self._core.stack.who = self.instruments.task
         elif self._loop is not running:
             raise self._wrong_loop(f"used in {running!r}: make one pool for each event loop")
         self._actor.enter(running)
@@ -211,6 +211,11 @@ class AsyncDriver(AsyncFront[T]):
             self._actor.abort(resource)
 
 
+# The cheapest way to ask for the current task of a loop.
+_TASKS: dict[object, object] | Callable[[Any], object] = asyncio.current_task
+if sys.version_info < (3, 12):  # where that is Python code around this dictionary
+    _TASKS = asyncio.tasks._current_tasks  # type: ignore[attr-defined]
+
 _INHERITED: list[object] = []
 _DRIVERS: weakref.WeakSet[AsyncDriver[Any]] = weakref.WeakSet()
 
@@ -221,14 +226,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _current_task_of(loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
-    """Return the cheapest way to ask for the current task of ``loop``."""
-    if sys.version_info < (3, 12):  # where ``current_task`` is Python code around this dictionary
-        tasks: dict[object, object] = asyncio.tasks._current_tasks  # type: ignore[attr-defined]
-        return partial(tasks.get, loop)
-    return partial(asyncio.current_task, loop)
 
 
 def _describe(holder: object) -> tuple[str, str]:

@@ -152,7 +152,7 @@ class IdleStack(Root, Generic[T]):
     """
 
     __slots__ = (
-        "__weakref__", "_acquired", "_name", "_pop", "_push", "_released", "alert", "barrier",
+        "__weakref__", "_acquired", "_name", "_released", "_tools", "alert", "barrier",
         "check_after", "fifo", "generation", "idle", "is_clean", "key", "lent", "lost", "low",
         "max_uses", "mourned", "poke", "sites", "timed", "trace", "watched", "who",
     )  # fmt: skip
@@ -176,8 +176,7 @@ class IdleStack(Root, Generic[T]):
         self.generation = 0
         self.low = 0
         self.fifo = fifo
-        self._pop = self.idle.popleft if fifo else self.idle.pop
-        self._push = self.idle.append
+        self._tools = instruments.Tools(self.idle, fifo)
         self.check_after = check_after
         self.max_uses = max_uses
         self.who = who
@@ -222,7 +221,7 @@ class IdleStack(Root, Generic[T]):
         if now >= self.barrier or not self.idle:
             return None
         try:
-            entry = self._pop()
+            entry: Entry[T] = self._tools.pop()
         except IndexError:
             return None
         if (
@@ -293,7 +292,7 @@ class IdleStack(Root, Generic[T]):
             times.total += held
         entry.idle_since = now
         entry.state = IDLE
-        self._push(entry)
+        self._tools.push(entry)
         released = self._released
         if released is not None:
             self._tell_end(released, held)
@@ -339,11 +338,11 @@ class IdleStack(Root, Generic[T]):
 
     def reclaim(self, resource: T) -> Entry[T] | None:
         """Find the entry of a lent resource; ``None``: it is not lent (any more)."""
-        key = id(resource)
+        key = self._tools.identity(resource)
         entry = self.lent.pop(key, None)
         if entry is None:
             return None
-        if entry.ref is not None and entry.ref() is not resource:
+        if entry.ref is not None and self._tools.target(entry.ref) is not resource:
             self.lent[key] = entry  # it has the identity of one that is dead,
             self.mourn(entry.ref)  # and that could not be buried meanwhile
             return None

@@ -14,12 +14,12 @@ The same file is compiled, unchanged, as ``cenote.pool._fast_aio_c`` (types in `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Mapping
-from types import EllipsisType, GenericAlias, TracebackType
+from collections.abc import Callable, Hashable, Mapping
+from types import CoroutineType, EllipsisType, GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cenote.errors import LeaseError
-from cenote.pool import instruments
+from cenote.pool import entering, instruments
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -49,17 +49,8 @@ class Root:
     __slots__ = ()
 
 
-class Done:
-    """What has been done already, for an ``await`` that wants something to wait for."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return _NOTHING
-
-
-_NOTHING = cast("Generator[Any, Any, None]", iter(()))
-DONE = Done()
+# For type checkers what `async def __aexit__` would return: an exit stack asks for that.
+DONE = cast("CoroutineType[Any, Any, None]", entering.Done())
 
 
 class AsyncFront(Root, Generic[T]):
@@ -154,12 +145,12 @@ class AsyncFront(Root, Generic[T]):
         """Tell whether the pool's loop runs, in this thread."""
         if self.thread != self.instruments.thread():
             return False
-        return self.stack.who() is not None or self.is_running()
+        return self.instruments.task() is not None or self.is_running()
 
     def _take(self) -> fast_path.Entry[T] | None:
         if self.thread != self.instruments.thread():
             return None
-        task = self.stack.who()
+        task = self.instruments.task()
         if task is None and not self.is_running():
             return None
         return self.stack.take(self.instruments.now(), task)
@@ -195,6 +186,13 @@ class AsyncLease(Root, Generic[T]):
         self._timeout = timeout
         self._entry: fast_path.Entry[T] | None = None
 
+    def begin(self) -> object:
+        """Take what is idle, for ``entering``; NotImplemented: ``__aenter__`` has to see to it."""
+        if self._entry is not None:
+            return NotImplemented
+        self._entry = self._front._take()
+        return NotImplemented if self._entry is None else self._entry.resource
+
     async def __aenter__(self) -> T:
         if self._entry is not None:
             raise LeaseError("this lease is in use: call connection() for each async with block")
@@ -209,13 +207,16 @@ class AsyncLease(Root, Generic[T]):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> Done:
+    ) -> CoroutineType[Any, Any, None]:
         entry = self._entry
         if entry is None:
             raise LeaseError("this lease has ended already")
         self._entry = None
         self._front._give(entry, error)
         return DONE
+
+
+entering.hasten_async(AsyncLease)
 
 
 class AsyncKeyedFront(Root, Generic[K, T]):

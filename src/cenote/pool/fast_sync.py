@@ -14,7 +14,7 @@ from types import EllipsisType, GenericAlias, TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from cenote.errors import LeaseError
-from cenote.pool import instruments
+from cenote.pool import entering, instruments
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class Front(Root, Generic[T]):
         when it is garbage-collected. What is held is the bare connection, which does not tell one
         lease from the next: see ``release``.
         """
-        entry = self.stack.take(self.instruments.now())
+        entry = self.stack.take(self.instruments.now(), self.instruments.who())
         if entry is None:
             entry = self._checkout(timeout)
         return self.stack.lend(entry)
@@ -110,7 +110,7 @@ class Front(Root, Generic[T]):
 
     def checkout_nowait(self) -> fast_path.Entry[T] | None:
         """Lease an idle entry if that takes no lock and no check; else ``None``."""
-        return self.stack.take(self.instruments.now())
+        return self.stack.take(self.instruments.now(), self.instruments.who())
 
     def checkin(self, entry: fast_path.Entry[T], error: BaseException | None = None) -> None:
         """Give back an entry from ``checkout``; ``error``: what its use ended with. Never blocks.
@@ -157,11 +157,11 @@ class Lease(Root, Generic[T]):
         if self._entry is not None:
             raise LeaseError("this lease is in use: call connection() for each with block")
         front = self._front
-        entry = front.stack.take(front.instruments.now())
+        entry = front.stack.take(front.instruments.now(), front.instruments.who())
         if entry is None:
             entry = front._checkout(self._timeout)
         self._entry = entry
-        return entry.resource
+        return self._entry.resource  # compiled, unlike the local variable it has a type
 
     def __exit__(
         self,
@@ -180,6 +180,9 @@ class Lease(Root, Generic[T]):
         answer = front.stack.give(entry, front.instruments.now())
         if answer != DONE:
             front.conclude(entry, answer)
+
+
+entering.hasten(Lease)
 
 
 class KeyedFront(Root, Generic[K, T]):

@@ -19,6 +19,7 @@ from setuptools.command.build_ext import build_ext
 # mode), with the C types of the module's .pxd; a .pyx has a pure-Python twin beside it.
 COMPILED = {
     "cenote.protocol._speedups": "src/cenote/protocol/_speedups.pyx",
+    "cenote.connection._tunnel_c": "src/cenote/connection/tunnel.py",
     "cenote.connection._exchange": "src/cenote/connection/_exchange.pyx",
     "cenote.connection._pending_c": "src/cenote/connection/_pending_c.pyx",
     "cenote.connection._flow_aio_c": "src/cenote/connection/flow_aio.py",

@@ -18,7 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from cenote.connection.tunnel import Tunnel
+from cenote.connection.tunnel_path import Tunnel
 from cenote.errors import ConfigurationError, TLSError
 
 if TYPE_CHECKING:

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """The TLS of one connection without any I/O: what is said on one side, what travels on the other.
 
 Strategy: OpenSSL works between two memory buffers, so that our own ``send`` and ``recv`` keep their
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
+from typing import cast
 
 from cenote.connection import failures
 
@@ -42,18 +44,21 @@ class Tunnel:
     """
 
     __slots__ = (
-        "_continued", "_covers", "_incoming", "_object", "_outgoing", "_unsent", "end",
-        "established",
+        "_continued", "_covers", "_drain", "_feed", "_incoming", "_object", "_read", "_unsent",
+        "_write", "end", "established",
     )  # fmt: skip
 
     def __init__(
         self, context: ssl.SSLContext, hostname: str | None, session: ssl.SSLSession | None
     ) -> None:
         self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
+        outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=hostname, session=session
+            self._incoming, outgoing, server_hostname=hostname, session=session
         )
+        self._feed, self._drain = self._incoming.write, outgoing.read
+        spoken = _spoken_by(self._object)
+        self._read, self._write = spoken.read, spoken.write
         self.end: Exception | None = None
         self._unsent = b""
         self._covers = 0
@@ -87,31 +92,31 @@ class Tunnel:
         Raises:
             ssl.SSLError: The handshake has failed.
         """
-        self._incoming.write(data)
+        self._feed(data)
         try:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             pass
         else:
             self.established = True
-        return self._outgoing.read()
+        return self._drain()
 
     def parting(self) -> bytes:
         """Return what is to be sent yet after the handshake has failed: why, in TLS's words."""
-        return self._outgoing.read()
+        return self._drain()
 
     def encrypt(self, data: bytes | memoryview) -> bytes:
         """Return what to send so that the peer gets ``data``, which is all there is for now."""
-        return self._encrypt(data, several=len(data) > RECORD)
+        return self._encrypt(data, len(data) > RECORD)
 
     def decrypt(self, data: bytes) -> bytes:
         """Return what the peer says by ``data``, which may be nothing; see ``end`` afterwards."""
-        self._incoming.write(data)
-        room = min(RECORD, self._incoming.pending)  # what is said is shorter than its records
+        self._feed(data)
+        room = min(RECORD, len(data))  # what is said is shorter than its records
         said = []
         while self.end is None:
             try:
-                more = self._object.read(room)
+                more = self._read(room)
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLError as error:
@@ -120,7 +125,7 @@ class Tunnel:
                 if not more:
                     self.end = EOFError(failures.END_OF_FILE)
                 said.append(more)
-                if not self._incoming.pending and not self._object.pending():
+                if len(more) < room and not self._incoming.pending:  # else there may be more of it
                     break
         return b"".join(said)
 
@@ -128,7 +133,7 @@ class Tunnel:
         """Return what tells the peer that nothing follows."""
         with suppress(ssl.SSLError, ValueError):  # it does not wait for the peer to say so too
             self._object.unwrap()
-        return self._outgoing.read()
+        return self._drain()
 
     # For a socket that takes as much as it likes.
 
@@ -139,22 +144,33 @@ class Tunnel:
             data: What was not counted by ``sent`` yet, from its beginning.
         """
         if not self._unsent:
-            several = self._continued or len(data) > RECORD
-            self._continued = len(data) > MOST
-            self._covers = min(len(data), MOST)
-            self._unsent = self._encrypt(memoryview(data)[:MOST], several=several)
+            size = len(data)
+            several = self._continued or size > RECORD
+            self._continued = size > MOST
+            self._covers = min(size, MOST)
+            self._unsent = self._encrypt(memoryview(data)[:MOST] if size > MOST else data, several)
         return self._unsent
 
     def sent(self, count: int) -> int:
         """Say how much of it the socket took; return how much of the data that has seen off."""
-        self._unsent = self._unsent[count:]
-        return 0 if self._unsent else self._covers
+        if count < len(self._unsent):
+            self._unsent = self._unsent[count:]
+            return 0
+        self._unsent = b""
+        return self._covers
 
-    def _encrypt(self, data: bytes | memoryview, *, several: bool) -> bytes:
+    def _encrypt(self, data: bytes | memoryview, several: bool) -> bytes:
         """Return the records of what is all, or the end, of what fills one or ``several``."""
         if several and len(data) > 1:
-            self._object.write(memoryview(data)[:-1])
-            self._object.write(memoryview(data)[-1:])
+            self._write(memoryview(data)[:-1])
+            self._write(memoryview(data)[-1:])
         else:
-            self._object.write(data)
-        return self._outgoing.read()
+            self._write(data)
+        return self._drain()
+
+
+def _spoken_by(secure: ssl.SSLObject) -> ssl.SSLObject:
+    """Return what reads and writes are passed on to, which is in C; or else the object itself."""
+    if type(secure) is not ssl.SSLObject:  # a context of the user's may make its own
+        return secure
+    return cast(ssl.SSLObject, getattr(secure, "_sslobj", secure))

@@ -38,7 +38,7 @@ def test_options_of_a_url_are_read_by_their_type():
         max_size="32",
         max_waiting="None",
         max_lifetime="none",
-        fair_after="0.5",
+        backoff_cap="0.5",
         fairness="strict",
         histograms="true",
     )
@@ -55,7 +55,7 @@ def test_options_of_a_url_are_read_by_their_type():
             timeout=0.25,
             max_waiting=None,
             max_lifetime=None,
-            fair_after=0.5,
+            backoff_cap=0.5,
             fairness="strict",
             histograms=True,
             connect_timeout=0.5,

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -15,6 +16,7 @@ import trustme
 from cenote import (
     TLS,
     ConnectFailed,
+    ConfigurationError,
     ConnectionLost,
     LeaseError,
     OperationTimeout,
@@ -24,6 +26,7 @@ from cenote import (
     connectors,
 )
 from cenote.connectors import Stream
+from cenote.connectors import aio as connectors_aio
 from cenote.testing.faults import CloseAfter, Split, Stall
 from cenote.testing.proxy import FaultProxy
 from tests.connection.addresses import resolving
@@ -356,3 +359,12 @@ def test_a_caller_in_another_thread_can_go_on_with_a_stream(lines: LineServer) -
         reader.join()
         assert received == [b"handed over\n"]
         pool.release(stream)
+
+
+@pytest.mark.parametrize("module", [connectors, connectors_aio], ids=["threads", "asyncio"])
+def test_whom_a_certificate_must_name_is_refused_where_there_is_none(module: Any) -> None:
+    for make in (module.tcp, module.unix):
+        where = ("127.0.0.1", 1) if make is module.tcp else ("/nowhere.sock",)
+        with pytest.raises(ConfigurationError, match="server_hostname='a' has no effect without"):
+            make(*where, server_hostname="a")
+        make(*where, tls=True, server_hostname="a")

@@ -23,12 +23,17 @@ pytestmark = pytest.mark.proof
 
 
 @pytest.fixture(
-    params=[("eventual", 0.001), ("eventual", 0.0), ("strict", 0.0), ("barging", 0.0)],
+    params=[
+        {"fairness": "eventual", "fair_after": 0.001},
+        {"fairness": "eventual", "fair_after": 0.0},
+        {"fairness": "strict"},
+        {"fairness": "barging"},
+    ],
     ids=["eventual, young", "eventual, old", "strict", "barging"],
 )
 def fairness(request: pytest.FixtureRequest) -> dict[str, Any]:
-    fairness, fair_after = request.param
-    return {"fairness": fairness, "fair_after": fair_after}
+    options: dict[str, Any] = request.param
+    return options
 
 
 @pytest.mark.parametrize("clean", [True, False], ids=["clean", "to be reset"])

@@ -14,7 +14,7 @@ from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -27,6 +27,7 @@ from cenote.pool.options import PoolOptions
 from cenote.pool.state import ROUND
 from cenote.pool.waiters import GRANTED, Ticket
 from tests.pool.doubles import Resource
+from tests.pool.drawn import effective
 from tests.pool.invariants import Ledger, assert_fair, assert_sound
 
 SWITCH = 0.00005
@@ -76,10 +77,11 @@ class Traffic:
     ) -> None:  # fmt: skip
         self.held = held
         self.pause = pause
-        options = PoolOptions(
-            max_size=size, min_size=size, max_idle=None, max_lifetime=None,
-            fairness=fairness, fair_after=FAIR_AFTER, max_connecting=size,
-        )  # fmt: skip
+        given: dict[str, Any] = {
+            "max_size": size, "min_size": size, "max_idle": None, "max_lifetime": None,
+            "fairness": fairness, "fair_after": FAIR_AFTER, "max_connecting": size,
+        }  # fmt: skip
+        options = PoolOptions(**effective(given))
         self.core: PoolCore[Resource] = PoolCore("busy", options, rng=Random(1))
         self.ledger = Ledger(size)
         self.now = 1000.0

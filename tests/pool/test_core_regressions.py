@@ -43,3 +43,14 @@ def test_a_connection_that_was_reported_as_leaked_is_watched_again_when_it_is_ba
         pool.pass_time(4.0)
         assert pool.stats().leaks == leaks
         pool.give(lease)
+
+
+def test_a_burst_that_is_due_is_due_whatever_is_lost_in_adding_up_times() -> None:
+    """Reckoned in two ways it was due, and not yet called for: so nobody came back for it."""
+    driven = HandDriven(max_size=1, burst=1, burst_after=0.01)
+    driven.now = 1004.7065
+    driven.lease()
+    assert driven.now + 0.01 - driven.now < 0.01
+    driven.ask()
+    driven.pass_time(0.02)
+    assert driven.connect_all() == 1

@@ -2,11 +2,12 @@
 
 The pure build's run takes every third of them, in which each behaviour still meets each other.
 
-Strategy: in virtual time, callers come and go, some of them cancelled, while each operation
-behaves as the combination says. Every call ends by its deadline, whatever happens underneath; then
-either everything heals, and the pool must serve again and lose nothing, or the pool is closed as
-it is, and must end in time, with no task left. Slow operations pass a quarter of a second after
-they have begun.
+Strategy: in virtual time, callers come and go, some of them cancelled, some asking for a second
+connection while they hold one, and each operation behaves as the combination says. Waiters may have
+a burst, and the pool is paused for a while. Every call ends by its deadline, whatever happens
+underneath; then either everything heals, and the pool must serve again and lose nothing, or the
+pool is closed as it is, and must end in time, with no task left. Slow operations pass a quarter of
+a second after they have begun.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import itertools
 
 import pytest
 
-from cenote.errors import ConnectFailed, PoolClosed, PoolTimeout
+from cenote.errors import ConnectFailed, NestedAcquire, PoolClosed, PoolTimeout
 from tests.pool.async_world import World
 from tests.pool.doubles import Behaviour, GatedConnector
 from tests.pool.virtual_time import VirtualLoop
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.proof
 
 TIMEOUT = 2.0  # of each caller
 STEP = 0.25
+PAUSE, RESUME = 5, 8  # steps
 GRACE = 0.2  # that what hangs has to end when close cancels it
 
 Combination = dict[str, Behaviour]
@@ -45,6 +47,9 @@ def world_of(combination: Combination) -> World:
     world = World(
         GatedConnector(clean=False, **combination),
         max_size=2,
+        burst=1,
+        burst_after=0.3,
+        nested="error",
         timeout=TIMEOUT,
         connect_timeout=0.6,
         backoff_base=0.05,
@@ -57,11 +62,17 @@ def world_of(combination: Combination) -> World:
 
 
 class Caller:
-    """Comes for a connection, holds it for a while, and may be cancelled at some time."""
+    """Comes for a connection, holds it for a while, and may be cancelled at some time.
 
-    def __init__(self, world: World, name: str, cancel_after: float | None) -> None:
+    A greedy one tries to have another at the same time.
+    """
+
+    def __init__(
+        self, world: World, name: str, cancel_after: float | None, *, greedy: bool
+    ) -> None:
         self._world = world
         self._name = name
+        self._greedy = greedy
         self.cancelled = False
         self.task = asyncio.create_task(self._call())
         if cancel_after is not None:
@@ -78,7 +89,10 @@ class Caller:
                 assert loop.time() <= began + TIMEOUT
                 resource.hold(self._name)
                 try:
-                    await asyncio.sleep(0.3)
+                    await asyncio.sleep(0.1)
+                    if self._greedy:
+                        await self._want_more()
+                    await asyncio.sleep(0.1)
                 except asyncio.CancelledError:
                     resource.tainted = True
                     raise
@@ -86,6 +100,20 @@ class Caller:
                     resource.let_go()
         except (PoolTimeout, ConnectFailed, PoolClosed):
             assert loop.time() <= began + TIMEOUT + 1e-6
+
+    async def _want_more(self) -> None:
+        try:
+            async with self._world.pool.connection(0.05) as resource:
+                resource.hold(f"{self._name}, once more")
+                try:
+                    await asyncio.sleep(0.05)
+                except asyncio.CancelledError:
+                    resource.tainted = True
+                    raise
+                finally:
+                    resource.let_go()
+        except (PoolTimeout, ConnectFailed, PoolClosed, NestedAcquire):
+            return
 
     async def ended(self) -> None:
         await asyncio.wait([self.task])
@@ -99,7 +127,14 @@ async def trouble(world: World) -> list[Caller]:
     callers = []
     for step in range(16):
         if step % 2 == 0:
-            callers.append(Caller(world, f"caller {step}", (None, 0.0, 0.1, 0.45)[step // 2 % 4]))
+            cancel_after = (None, 0.0, 0.1, 0.45)[step // 2 % 4]
+            greedy = step // 2 % 3 != 0
+            callers.append(Caller(world, f"caller {step}", cancel_after, greedy=greedy))
+        if step == PAUSE:
+            world.pool.pause()
+            assert world.pool.try_acquire() is None
+        elif step == RESUME:
+            world.pool.resume()
         await asyncio.sleep(STEP)
         for gate in world.connector.gates.values():
             gate.open_all()

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cenote.errors import ConfigurationError, PoolTimeout
-from cenote.pool import Pool, PoolOptions, PoolStats
+from cenote.pool import (
+    AsyncKeyedPool,
+    AsyncPool,
+    KeyedPool,
+    Pool,
+    PoolOptions,
+    PoolStats,
+    ThreadMappedPool,
+)
 from cenote.pool.connector import async_hooks, hooks, judge
 from cenote.pool.core import PoolCore
 from cenote.pool.stats import Histogram
-from tests.pool.links import HandDriven, Link, Links
+from tests.pool.links import CheckedLinks, HandDriven, Link, Links
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,104 @@ def test_an_option_out_of_range_is_refused_with_the_legal_ones(
     assert legal in str(caught.value)
     assert str(caught.value).startswith(f"{name}=")
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("given", "need"),
+    [
+        ({"burst_after": 5.0}, "burst above 0"),
+        ({"burst_after": 0.0, "burst": 0}, "burst above 0"),
+        ({"fair_after": 0.001, "fairness": "strict"}, 'fairness="eventual"'),
+        ({"fair_after": 0.5, "fairness": "barging"}, 'fairness="eventual"'),
+        ({"lifetime_jitter": 0.25, "max_lifetime": None}, "a max_lifetime"),
+        ({"lifetime_jitter": 0.0, "max_lifetime": None}, "a max_lifetime"),
+    ],
+    ids=str,
+)
+def test_an_option_that_would_have_no_effect_is_refused(given: dict[str, Any], need: str) -> None:
+    name = next(iter(given))
+    with pytest.raises(ConfigurationError, match=f"^{name}=.* has no effect without {need}"):
+        PoolOptions(**given)
+    partners = {other: value for other, value in given.items() if other != name}
+    options = PoolOptions(**partners)  # it says nothing of itself
+    assert getattr(replace(options, timeout=1.0), name) == getattr(PoolOptions(), name)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"burst_after": 0.0, "burst": 1},
+        {"fair_after": 0.5},
+        {"lifetime_jitter": 0.0},
+        {"fairness": "strict"},
+        {"max_lifetime": None},
+    ],
+    ids=str,
+)
+def test_options_that_go_together_are_taken(given: dict[str, Any]) -> None:
+    options = PoolOptions(**given)
+    assert {name: getattr(options, name) for name in given} == given
+
+
+class Plain:
+    """Opens and closes, and no more."""
+
+    def connect(self, timeout: float) -> Link:
+        return Link(1)
+
+    def close(self, link: Link) -> None: ...
+
+
+class AsyncPlain:
+    """The same for asyncio."""
+
+    async def connect(self, timeout: float) -> Link:
+        return Link(1)
+
+    def close(self, link: Link) -> None: ...
+
+
+def plain(key: str) -> Plain:
+    """Connect to any key."""
+    return Plain()
+
+
+def async_plain(key: str) -> AsyncPlain:
+    """Connect to any key, in asyncio."""
+    return AsyncPlain()
+
+
+def any_pools(**options: Any) -> list[Callable[[], object]]:
+    """Return makers of each kind of pool, with connectors that can do nothing more."""
+    return [
+        lambda: Pool(Plain(), **options),
+        lambda: Pool.from_options(Plain(), PoolOptions(**options)),
+        lambda: ThreadMappedPool(Plain(), **options),
+        lambda: KeyedPool(plain, **options).front("a"),
+        lambda: AsyncPool(AsyncPlain(), **options),
+        lambda: AsyncKeyedPool(async_plain, **options).front("a"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "need"),
+    [
+        ("keepalive", r"keepalive=1.5 needs a connector with ping\(resource\)"),
+        ("check_after", r"check_after=1.5 needs a check: a connector with is_alive\("),
+    ],
+)
+def test_an_option_that_needs_a_callback_is_refused_where_there_is_none(
+    option: str, need: str
+) -> None:
+    for make in any_pools(**{option: 1.5}):
+        with pytest.raises(ConfigurationError, match=need):
+            make()
+    for make in any_pools():
+        make()
+    Pool(Plain(), check_after=1.5, check=lambda link: link.alive)
+    Pool(CheckedLinks(), check_after=1.5)
+    with pytest.raises(ConfigurationError, match="check_after"):
+        Pool(CheckedLinks(), check_after=1.5, check=False)
 
 
 def test_a_pool_refuses_what_its_options_refuse() -> None:

@@ -26,6 +26,7 @@ from cenote.errors import (
 )
 from cenote.pool import Observer, Pool, PoolOptions, crew_sync, driver_sync, keeper_sync
 from cenote.pool.keeper_sync import KEEPER
+from tests.pool.virtual_time import ManualClock
 from tests.pool.links import (
     PATIENCE,
     CheckedLinks,
@@ -458,8 +459,10 @@ def test_a_check_can_be_replaced_or_switched_off() -> None:
         pool.release(pool.acquire())
         pool.release(pool.acquire())
     assert set(asked) == set(links.made)
-    with Pool(links, check=False, check_after=0.0) as pool:
+    clock = ManualClock()
+    with Pool(links, check=False, clock=clock) as pool:
         pool.release(pool.acquire())
+        clock.advance(100.0)
         pool.release(pool.acquire())
     assert not any(each.startswith("check") for each in links.threads)
 

@@ -3,7 +3,8 @@
 Strategy: a seed decides everything: the pool's options, how long each thing takes, what fails, who
 gives up, who is cancelled. The asyncio pool lives through it in a loop whose time is virtual; the
 decisions of the thread driver are replayed by generators that are interleaved step by step, a step
-being what one thread does under the lock, or without it. The invariants are asserted all along,
+being what one thread does under the lock, or without it. Callers ask for a second connection while
+they hold one, and the pool is paused now and then. The invariants are asserted all along,
 and nothing may be lost in the end. A seed that fails is named; ``CENOTE_SEED=<seed>`` runs it
 alone.
 """
@@ -12,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Generator
 from random import Random
 from typing import Any
 
 import pytest
 
-from cenote.errors import ConnectFailed, PoolClosed, PoolError, PoolSaturated
+from cenote.errors import ConnectFailed, NestedAcquire, PoolClosed, PoolError, PoolSaturated
 from cenote.pool.actions import Close, Connect, Ping, Reset, Tell, Warn
 from cenote.pool.core import PoolCore
 from cenote.pool.fast import REFUSED, RESERVED, SETTLE
@@ -28,6 +30,7 @@ from cenote.pool.waiters import CANCELLED, FAILED, GRANTED, Ticket
 from tests.pool.async_world import World
 from tests.pool.conftest import run_in
 from tests.pool.doubles import GatedConnector, Resource, Trouble
+from tests.pool.drawn import effective
 from tests.pool.invariants import Ledger, assert_at_rest, assert_ended, assert_sound
 from tests.pool.virtual_time import ManualClock, VirtualLoop, virtual_clock
 
@@ -50,8 +53,11 @@ def for_each_seed(simulate: Callable[[int], None]) -> None:
 
 def drawn_options(rng: Random) -> dict[str, Any]:
     max_size = rng.randint(1, 4)
-    return {
+    drawn = {
         "max_size": max_size,
+        "burst": rng.choice([0, 0, 1, 2]),
+        "burst_after": rng.choice([0.0, 0.01, 0.2]),
+        "nested": rng.choice(["allow", "warn", "error"]),
         "min_size": rng.randint(0, max_size),
         "max_waiting": rng.choice([None, 3, 20]),
         "fairness": rng.choice(["eventual", "strict", "barging"]),
@@ -70,6 +76,7 @@ def drawn_options(rng: Random) -> dict[str, Any]:
         "leak_after": None,
         "histograms": rng.random() < 0.3,
     }
+    return effective(drawn)
 
 
 # The asyncio pool.
@@ -126,16 +133,29 @@ class AsyncLife:
             began, limit = virtual_clock().now, self.rng.choice([0, 0.01, 0.3, 3.0])
             try:
                 await self.use(f"caller {number}", limit)
+            except NestedAcquire:
+                pytest.fail("it holds nothing")
             except (PoolError, Trouble):
                 assert virtual_clock().now <= began + limit + 1.0
 
-    async def use(self, name: str, limit: float) -> None:
+    async def use_one_more(self, name: str) -> None:
+        """Use a second connection beside the first, if the pool lets one."""
+        try:
+            await self.use(f"{name}, nested", self.rng.choice([0, 0.05, 0.5]), nested=True)
+        except NestedAcquire:
+            assert self.world.core.options.nested == "error"
+        except (PoolError, Trouble):
+            return
+
+    async def use(self, name: str, limit: float, *, nested: bool = False) -> None:
         began = virtual_clock().now
         async with self.pool.connection(limit) as resource:
             assert virtual_clock().now <= began + limit + 1e-6
             resource.hold(name)
             try:
                 await asyncio.sleep(self.rng.choice([0.0, 0.0, 0.01, 0.2]))
+                if self.rng.random() < 0.2 and not nested:
+                    await self.use_one_more(name)
                 if self.rng.random() < 0.1:
                     raise Trouble("in use")
             except BaseException as error:
@@ -148,7 +168,7 @@ class AsyncLife:
     async def operator(self) -> None:
         for _ in range(10):
             await asyncio.sleep(self.rng.choice([0.05, 0.5]))
-            match self.rng.randint(0, 5):
+            match self.rng.randint(0, 6):
                 case 0:
                     self.pool.invalidate_all()
                     for resource in self.connector.resources[: self.world.core.roster.created]:
@@ -158,6 +178,11 @@ class AsyncLife:
                     self.world.ledger.resized(self.world.core.size, max_size)
                     self.pool.resize(self.rng.randint(0, max_size), max_size)
                 case 2:
+                    self.pool.pause()
+                    assert self.pool.try_acquire() is None
+                    await asyncio.sleep(self.rng.choice([0.0, 0.01, 0.5]))
+                    self.pool.resume()
+                case 3:
                     self.connector.badness = self.rng.choice([0.0, 0.2, 0.9])
                 case _:
                     self.pool.stats()
@@ -213,7 +238,10 @@ class ThreadLife:
             checks=self.rng.random() < 0.5,
             resets=self.resets,
             pings=True,
+            who=lambda: self.running,
         )
+        self.running = ""
+        self.holding: Counter[str] = Counter()
         self.ledger = Ledger(self.core.max_size)
         self.badness = self.rng.choice([0.0, 0.1, 0.4])
         self.threads: list[Step] = []
@@ -250,6 +278,15 @@ class ThreadLife:
             self.core.invalidate_all(self.now)
             self.ledger.invalidated()
             self.follow()
+        self.pause_or_resume()
+
+    def pause_or_resume(self) -> None:
+        if self.core.phase == "paused" and self.rng.random() < 0.05:
+            self.core.resume(self.now)
+        elif self.core.phase == "ready" and self.rng.random() < 0.005:
+            self.core.pause(self.now)
+            assert self.core.stack.take(self.now) is None
+        self.follow()
 
     def follow(self) -> None:
         """What a driver does before it lets go of the lock, and just after."""
@@ -289,17 +326,19 @@ class ThreadLife:
 
     def caller(self, name: str) -> Step:
         for _ in range(8):
+            self.running = name
             entry = self.core.stack.take(self.now)
             if entry is None:
                 yield
-                entry = yield from self.checkout(name)
+                limit = self.rng.choice([0.0, 0.05, 1.0, 50.0])
+                entry = yield from self.checkout(name, limit)
             if entry is not None:
                 yield from self.hold(entry, name)
             yield
 
-    def checkout(self, name: str) -> Generator[None, None, Entry[Resource] | None]:
+    def checkout(self, name: str, limit: float) -> Generator[None, None, Entry[Resource] | None]:
         ticket = Sleeper(self.now, name)
-        deadline = self.now + self.rng.choice([0.0, 0.05, 1.0, 50.0])
+        deadline = self.now + limit
         while True:
             entry = self.ask(ticket)
             if entry is None:
@@ -339,19 +378,32 @@ class ThreadLife:
     def ask(self, ticket: Sleeper) -> Entry[Resource] | None:
         try:
             return self.core.acquire(ticket, self.now)
+        except NestedAcquire:
+            assert self.core.options.nested == "error"
+            assert self.holding[str(ticket.holder)], "it holds nothing"
+            return None
         except (PoolSaturated, ConnectFailed, PoolClosed):
             return None
         finally:
             self.follow()
+
+    def hold_one_more(self, name: str) -> Step:
+        entry = yield from self.checkout(name, self.rng.choice([0.0, 0.05, 0.5]))
+        if entry is not None:
+            yield from self.hold(entry, name)
 
     def hold(self, entry: Entry[Resource], name: str) -> Step:
         resource = entry.resource
         assert not resource.closes
         assert resource.owner is None, f"{resource} is held by {resource.owner} and {name}"
         resource.owner = name
+        self.holding[name] += 1
         for _ in range(self.rng.randint(0, 5)):
             yield
+        if self.rng.random() < 0.2:
+            yield from self.hold_one_more(name)
         resource.owner = None
+        self.holding[name] -= 1
         if self.rng.random() < 0.1:
             resource.tainted = True
             self.core.release(entry, self.now, "discard")
@@ -368,11 +420,13 @@ class ThreadLife:
         self.follow()
 
     def rest(self) -> None:
-        self.core.settle(self.now)
+        self.core.resume(self.now)
         self.follow()
         for _ in range(5_000):
             if not self.threads and self.core.size == len(self.core.stack.idle):
                 break
+            self.core.resume(self.now)
+            self.follow()
             if self.threads:
                 self.one_step()
             else:

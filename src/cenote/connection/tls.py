@@ -155,6 +155,26 @@ class Securing:
         self._seen = seen
 
 
+def peer_name(secured: Securing | None, given: str | None, host: str | None) -> str | None:
+    """Return whom a peer's certificate must name; None: nobody, or there is none.
+
+    Args:
+        secured: None: there is no TLS.
+        given: What the user says.
+        host: What is connected to, if it has a name.
+
+    Raises:
+        ConfigurationError: The user says something, and there is no certificate.
+    """
+    if secured is None:
+        if given is not None:
+            raise ConfigurationError(
+                f"server_hostname={given!r} has no effect without TLS: give tls, or leave it out"
+            )
+        return None
+    return given or secured.name_for(host)
+
+
 def securing(tls: AnyTLS | bool | None) -> Securing | None:
     """Return what secures connections; None: they are plain.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cenote.connection import failures, tls_failures
 from cenote.connection.address import Address, TCPAddress, UnixAddress
 from cenote.connection.opening_aio import Opening
-from cenote.connection.tls import AnyTLS, Securing, securing
+from cenote.connection.tls import AnyTLS, Securing, peer_name, securing
 from cenote.connectors import endings
 from cenote.connectors.stream_aio import AsyncStream
 
@@ -113,7 +113,7 @@ def tcp(
 ) -> AsyncStreamConnector:
     """Connect to a TCP service, with TLS or without; the arguments are those of ``Pool``'s."""
     secured = securing(tls)
-    name = (server_hostname or secured.name_for(host)) if secured else None
+    name = peer_name(secured, server_hostname, host)
     return AsyncStreamConnector(TCPAddress(host, port), secured, name, timeout, one_way)
 
 
@@ -127,5 +127,5 @@ def unix(
 ) -> AsyncStreamConnector:
     """Connect to a service on a unix stream socket; the arguments are those of ``Pool``'s."""
     secured = securing(tls)
-    name = (server_hostname or secured.name_for(None)) if secured else None
+    name = peer_name(secured, server_hostname, None)
     return AsyncStreamConnector(UnixAddress(path), secured, name, timeout, one_way)

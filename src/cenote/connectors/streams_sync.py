@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cenote.connection.address import Address, TCPAddress, UnixAddress
 from cenote.connection.opening_sync import open_socket
-from cenote.connection.tls import AnyTLS, Securing, securing
+from cenote.connection.tls import AnyTLS, Securing, peer_name, securing
 from cenote.connectors import endings
 from cenote.connectors.securing_sync import secure
 from cenote.connectors.stream_sync import Stream
@@ -102,7 +102,7 @@ def tcp(
             Otherwise it is closed, since an answer may still come.
     """
     secured = securing(tls)
-    name = (server_hostname or secured.name_for(host)) if secured else None
+    name = peer_name(secured, server_hostname, host)
     return StreamConnector(TCPAddress(host, port), secured, name, timeout, one_way)
 
 
@@ -120,5 +120,5 @@ def unix(
         path: Of the socket.
     """
     secured = securing(tls)
-    name = (server_hostname or secured.name_for(None)) if secured else None
+    name = peer_name(secured, server_hostname, None)
     return StreamConnector(UnixAddress(path), secured, name, timeout, one_way)

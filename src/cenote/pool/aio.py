@@ -22,7 +22,7 @@ from cenote.pool.connector import AsyncConnector, AsyncHooks, Classify, async_ho
 from cenote.pool.driver_aio import AsyncDriver
 from cenote.pool.fast_path import Entry
 from cenote.pool.observer import Observer
-from cenote.pool.options import TARGET_WAIT, Fairness, Nested, OnDown, Order, PoolOptions
+from cenote.pool.options import DEFAULTS, Fairness, Nested, OnDown, Order, PoolOptions
 from cenote.pool.sizing import SHARE, Advice
 from cenote.pool.stats import CloseReport, Holder, PoolStats
 from cenote.pool.waiters import Ticket
@@ -64,11 +64,11 @@ class AsyncPool(AsyncDriver[T]):
         min_size: int = 0,
         max_size: int = 10,
         burst: int = 0,
-        burst_after: float = 5.0,
+        burst_after: float = DEFAULTS.burst_after,
         timeout: float | None = 5.0,
         max_waiting: int | None = 1024,
         fairness: Fairness = "eventual",
-        fair_after: float = 0.001,
+        fair_after: float = DEFAULTS.fair_after,
         order: Order = "lifo",
         max_connecting: int = 2,
         connect_timeout: float = 5.0,
@@ -78,13 +78,13 @@ class AsyncPool(AsyncDriver[T]):
         down_after: int = 3,
         max_idle: float | None = 600.0,
         max_lifetime: float | None = 1800.0,
-        lifetime_jitter: float = 0.25,
+        lifetime_jitter: float = DEFAULTS.lifetime_jitter,
         max_uses: int | None = None,
-        check_after: float = 0.5,
+        check_after: float = DEFAULTS.check_after,
         keepalive: float | None = None,
         leak_after: float | None = None,
         nested: Nested = "allow",
-        target_wait: float = TARGET_WAIT,
+        target_wait: float = DEFAULTS.target_wait,
         autosize: tuple[int, int] | None = None,
         histograms: bool = False,
         check: Callable[[T], Awaitable[bool] | bool] | bool = True,

@@ -15,6 +15,7 @@ from inspect import isawaitable, iscoroutine, iscoroutinefunction, isfunction
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 from cenote.errors import BadConnector, ConfigurationError
+from cenote.pool.options import Default, PoolOptions
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -136,15 +137,22 @@ def async_hooks(
     return AsyncHooks(connect, close, *_optional(connector, check, reset, classify))
 
 
-def check_keepalive(found: Hooks[T] | AsyncHooks[T], keepalive: float | None) -> None:
-    """Refuse to keep alive what can not be pinged, rather than not to do it.
+def check_needs(found: Hooks[T] | AsyncHooks[T], options: PoolOptions) -> None:
+    """Refuse options that need a callback which does not exist, rather than to ignore them.
 
     Raises:
-        ConfigurationError: There is no ``ping``.
+        ConfigurationError: ``keepalive`` is given and there is no ``ping``, or ``check_after`` and
+            there is no check.
     """
+    keepalive, check_after = options.keepalive, options.check_after
     if keepalive is not None and found.ping is None:
         raise ConfigurationError(
             f"keepalive={keepalive!r} needs a connector with ping(resource), and this one has none"
+        )
+    if not isinstance(check_after, Default) and found.is_alive is None:
+        raise ConfigurationError(
+            f"check_after={check_after!r} needs a check: a connector with is_alive(resource), or "
+            "check=... of a pool"
         )
 
 

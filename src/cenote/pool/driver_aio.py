@@ -28,7 +28,7 @@ from cenote.errors import WrongLoop
 from cenote.pool.actor_aio import Actor
 from cenote.pool.budget import Budget
 from cenote.pool.checkout_aio import Checkout
-from cenote.pool.connector import AsyncHooks, check_keepalive, judge
+from cenote.pool.connector import AsyncHooks, check_needs, judge
 from cenote.pool.core import PoolCore
 from cenote.pool.fast import ALWAYS, DETACHED, FOREIGN
 from cenote.pool.fast_path import Entry
@@ -56,7 +56,7 @@ class AsyncDriver(AsyncFront[T]):
         budget: Budget[Any] | None = None,
         key: Any = None,
     ) -> None:
-        check_keepalive(found, options.keepalive)
+        check_needs(found, options)
         self._core: PoolCore[T] = PoolCore(
             name,
             options,

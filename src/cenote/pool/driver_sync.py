@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 from cenote.errors import ConnectFailed, LeaseError, NestedAcquire, PoolSaturated
 from cenote.pool.actions import Close, Connect, Ping, Tell, Warn
 from cenote.pool.budget import Budget
-from cenote.pool.connector import Hooks, Verdict, check_keepalive, judge
+from cenote.pool.connector import Hooks, Verdict, check_needs, judge
 from cenote.pool.core import PoolCore
 from cenote.pool.crew_sync import Crew, Work
 from cenote.pool.fast import DETACHED, FOREIGN, NEVER, RESERVED
@@ -69,7 +69,7 @@ class Driver(Front[T]):
         budget: Budget[Any] | None = None,
         key: Any = None,
     ) -> None:
-        check_keepalive(found, options.keepalive)
+        check_needs(found, options)
         self._name = name
         self._options = options
         self._hooks = found

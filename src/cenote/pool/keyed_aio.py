@@ -29,7 +29,7 @@ from cenote.pool.fast_path_aio import AsyncKeyedFront
 from cenote.pool.keyed_advice import KeyedAdvice
 from cenote.pool.keyring import Keyring
 from cenote.pool.observer import Observer
-from cenote.pool.options import TARGET_WAIT, Fairness, Nested, OnDown, Order, PoolOptions
+from cenote.pool.options import DEFAULTS, Fairness, Nested, OnDown, Order, PoolOptions
 from cenote.pool.stats import CloseReport, Holder, PoolStats
 
 K = TypeVar("K", bound=Hashable)
@@ -144,7 +144,7 @@ class AsyncKeyedPool(AsyncKeyedFront[K, T], KeyedAdvice[K]):
         timeout: float | None = 5.0,
         max_waiting: int | None = 1024,
         fairness: Fairness = "eventual",
-        fair_after: float = 0.001,
+        fair_after: float = DEFAULTS.fair_after,
         order: Order = "lifo",
         max_connecting: int = 2,
         connect_timeout: float = 5.0,
@@ -154,13 +154,13 @@ class AsyncKeyedPool(AsyncKeyedFront[K, T], KeyedAdvice[K]):
         down_after: int = 3,
         max_idle: float | None = 600.0,
         max_lifetime: float | None = 1800.0,
-        lifetime_jitter: float = 0.25,
+        lifetime_jitter: float = DEFAULTS.lifetime_jitter,
         max_uses: int | None = None,
-        check_after: float = 0.5,
+        check_after: float = DEFAULTS.check_after,
         keepalive: float | None = None,
         leak_after: float | None = None,
         nested: Nested = "allow",
-        target_wait: float = TARGET_WAIT,
+        target_wait: float = DEFAULTS.target_wait,
         histograms: bool = False,
         check: Callable[[T], Awaitable[bool] | bool] | bool = True,
         reset: Callable[[T], object] | bool = True,

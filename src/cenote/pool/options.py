@@ -3,6 +3,9 @@
 Strategy: options are checked once, here, with the legal range in the message; the core and the
 drivers read them and never doubt them. Hooks (check, reset, classify) are code, not options:
 they live in ``connector.py``.
+
+No option is accepted and then ignored. Four of them only say more about another one; left alone
+they are ``Default`` values, so that to give one without that other can be told apart, and refused.
 """
 
 from __future__ import annotations
@@ -18,6 +21,11 @@ Order = Literal["lifo", "fifo"]
 OnDown = Literal["wait", "fail"]
 Nested = Literal["allow", "warn", "error"]
 
+
+class Default(float):
+    """The value of an option that nobody has given."""
+
+
 TARGET_WAIT = 0.005
 
 NO_LIMIT = 2**31 - 1
@@ -27,6 +35,11 @@ NO_LIMIT = 2**31 - 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
     """The options of a pool; times are seconds on the monotonic clock.
+
+    An option that would have no effect is refused: ``burst_after`` without ``burst``,
+    ``fair_after`` unless ``fairness`` is ``"eventual"``, ``lifetime_jitter`` without
+    ``max_lifetime``; and by a pool ``check_after`` without a check, ``keepalive`` without a
+    ``ping``.
 
     Attributes:
         min_size: Live connections that upkeep maintains, best effort. 0 or more, at most
@@ -78,11 +91,11 @@ class PoolOptions:
     min_size: int = 0
     max_size: int = 10
     burst: int = 0
-    burst_after: float = 5.0
+    burst_after: float = Default(5.0)
     timeout: float | None = 5.0
     max_waiting: int | None = 1024
     fairness: Fairness = "eventual"
-    fair_after: float = 0.001
+    fair_after: float = Default(0.001)
     order: Order = "lifo"
     max_connecting: int = 2
     connect_timeout: float = 5.0
@@ -92,9 +105,9 @@ class PoolOptions:
     down_after: int = 3
     max_idle: float | None = 600.0
     max_lifetime: float | None = 1800.0
-    lifetime_jitter: float = 0.25
+    lifetime_jitter: float = Default(0.25)
     max_uses: int | None = None
-    check_after: float = 0.5
+    check_after: float = Default(0.5)
     keepalive: float | None = None
     leak_after: float | None = None
     nested: Nested = "allow"
@@ -134,6 +147,10 @@ class PoolOptions:
             raise ConfigurationError(
                 _refusal("backoff_cap", self.backoff_cap, f">= backoff_base ({self.backoff_base})")
             )
+
+        _needs("burst_after", self.burst_after, self.burst > 0, "burst above 0")
+        _needs("fair_after", self.fair_after, self.fairness == "eventual", 'fairness="eventual"')
+        _needs("lifetime_jitter", self.lifetime_jitter, bool(self.max_lifetime), "a max_lifetime")
 
     @property
     def first_max_size(self) -> int:
@@ -176,6 +193,12 @@ def per_key(max_per_key: int | None) -> int:
         return NO_LIMIT
     _count("max_per_key", max_per_key, 1)
     return max_per_key
+
+
+def _needs(name: str, value: float, met: bool, need: str) -> None:
+    """Refuse a value that somebody has given and that has no effect."""
+    if not met and not isinstance(value, Default):
+        raise ConfigurationError(f"{name}={value!r} has no effect without {need}: leave it out")
 
 
 def _refusal(name: str, value: object, legal: str) -> str:
@@ -228,3 +251,7 @@ def _choice(name: str, value: str, legal: tuple[str, ...]) -> None:
     if value not in legal:
         names = ", ".join(map(repr, legal))
         raise ConfigurationError(f"{name}={value!r} is not known: use one of {names}")
+
+
+DEFAULTS = PoolOptions()
+"""What nobody has to say."""

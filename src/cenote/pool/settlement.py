@@ -179,7 +179,7 @@ class Settlement(PoolState[T]):
     def most(self, now: float) -> int:
         """Return how many slots there are: more while the head waiter calls for a burst."""
         head, options = self.waiters.head, self.options
-        called_for = head is not None and now - head.since >= options.burst_after
+        called_for = head is not None and now >= head.since + options.burst_after
         return self.max_size + (options.burst if called_for else 0)
 
     def burst_due(self, now: float) -> float:

@@ -98,7 +98,7 @@ class PoolState(Generic[T]):
         self.watcher: Ticket[T] | None = None
         self.stack: IdleStack[T] = IdleStack(
             fifo=options.order == "fifo",
-            check_after=options.check_after if checks else NEVER,
+            check_after=float(options.check_after) if checks else NEVER,
             max_uses=NEVER if options.max_uses is None else options.max_uses,
             who=who,
             is_clean=_never_clean if resets and is_clean is None else is_clean,

@@ -25,7 +25,7 @@ from cenote.pool.connector import Classify, Connector
 from cenote.pool.fast import IDLE, KEPT
 from cenote.pool.fast_path import Entry
 from cenote.pool.observer import Observer
-from cenote.pool.options import NO_LIMIT, OnDown
+from cenote.pool.options import DEFAULTS, NO_LIMIT, OnDown
 from cenote.pool.stats import CloseReport, Holder, PoolStats, Reason
 from cenote.pool.sync import Pool
 
@@ -108,9 +108,9 @@ class ThreadMappedPool(Generic[T]):
         down_after: int = 3,
         max_idle: float | None = 600.0,
         max_lifetime: float | None = 1800.0,
-        lifetime_jitter: float = 0.25,
+        lifetime_jitter: float = DEFAULTS.lifetime_jitter,
         max_uses: int | None = None,
-        check_after: float = 0.5,
+        check_after: float = DEFAULTS.check_after,
         keepalive: float | None = None,
         leak_after: float | None = None,
         histograms: bool = False,

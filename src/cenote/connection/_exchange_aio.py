@@ -23,6 +23,7 @@ from cenote.connection import failures, inherited_aio
 from cenote.connection.flow_path_aio import Flow
 from cenote.connection.patience import GOODBYE, GRACE
 from cenote.connection.pending_aio import WAITING
+from cenote.connection.reading_aio import Reads
 from cenote.errors import CenoteError, ClientError, ConnectionLost, ProtocolError, ServerError
 from cenote.protocol import Reply, Request
 
@@ -203,6 +204,7 @@ class AsyncChannel(Flow, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
+        self._reads = Reads(transport)
 
     def pause_writing(self) -> None:
         """Hold back what is asked from now on: the peer does not keep up."""

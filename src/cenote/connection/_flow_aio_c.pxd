@@ -15,6 +15,7 @@ cdef class Flow:
     cdef public Origins _origin
     cdef public Parser _parser
     cdef public object _queue
+    cdef public object _reads
     cdef public list _turn
     cdef public object _timer
     cdef public object _transport

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from cenote.connection.pending_path_aio import Pending
+    from cenote.connection.reading_aio import Reads
     from cenote.connection.sharer import Sharer
     from cenote.protocol import Reply, Request
 
@@ -70,7 +71,7 @@ class Flow:
 
     __slots__ = (
         "_alone", "_closed", "_flush_due", "_loop", "_origin", "_parser", "_paused", "_posted",
-        "_queue", "_received", "_strikes_at", "_timer", "_transport", "_turn", "_unsent",
+        "_queue", "_reads", "_received", "_strikes_at", "_timer", "_transport", "_turn", "_unsent",
         "answered", "sharer",
     )  # fmt: skip
 
@@ -90,6 +91,7 @@ class Flow:
         self._timer: asyncio.TimerHandle | None = None
         self._strikes_at = inf
         self._transport: asyncio.Transport | None = None
+        self._reads: Reads  # from when there is a transport on
         self.sharer: Sharer | None = None
         self.answered = False
 
@@ -211,6 +213,7 @@ class Flow:
 
     def data_received(self, data: bytes) -> None:
         """Give each reply to the future at the head of the queue."""
+        self._reads.came(len(data))
         try:
             replies = self._parser.feed(data)
         except ProtocolError as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from cenote.connection import failures, tls_failures
 from cenote.connection.address import TCPAddress
+from cenote.connection.reading_aio import Reads
 
 if TYPE_CHECKING:
     import socket
@@ -47,6 +48,7 @@ class SecureTransport(asyncio.Protocol):
         self._address = address
         self._channel = channel
         self._transport: asyncio.Transport | None = None
+        self._reads: Reads  # from when there is a transport on
         loop = asyncio.get_running_loop()
         self.established: asyncio.Future[None] = loop.create_future()
 
@@ -55,10 +57,12 @@ class SecureTransport(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
         self._transport = cast(asyncio.Transport, transport)
+        self._reads = Reads(transport)
         self._advance(b"")
 
     def data_received(self, data: bytes) -> None:
         """Pass on what the server says."""
+        self._reads.came(len(data))
         if not self.tunnel.established:
             self._advance(data)
             return

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from cenote.connection import inherited_aio
+from cenote.connection.reading_aio import Reads
 from cenote.connectors import endings
 from cenote.connectors.endings import MOST, Timeout
 from cenote.connectors.inbox import Inbox
@@ -46,6 +47,7 @@ class AsyncStream(asyncio.Protocol):
     ) -> None:
         self._sock = sock
         self._transport: asyncio.Transport
+        self._reads: Reads
         self._inbox = Inbox()
         self._one_way = one_way
         self._settled = True  # False from the first byte sent until something was received
@@ -150,9 +152,11 @@ class AsyncStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called once, by the transport."""
         self._transport = cast(asyncio.Transport, transport)
+        self._reads = Reads(transport)
 
     def data_received(self, data: bytes) -> None:
         """Keep what has arrived."""
+        self._reads.came(len(data))
         self._inbox.feed(data)
         if len(self._inbox) > _FULL and not self._paused:
             self._paused = True

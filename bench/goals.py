@@ -95,6 +95,8 @@ GOALS: tuple[Goal, ...] = (
     Goal("set_many(100)", "single", "set_multi 100", 1.7, "bmemcached"),
     Goal("get over TLS", "tls", "get", 1.05, "pymemcache"),
     Goal("get over TLS", "tls", "get", 1.05, "bmemcached"),
+    Goal("get over TLS", "tls", "get", 0.8, "bare TLS socket, no parsing"),
+    Goal("get over TLS beside plain", "tls", "get", 0.45, "cenote without TLS"),
     Goal("get, 8 threads on 8", "threads 8 on 8", "8 threads", 1.35, EVERYBODY),
     Goal("get, 32 threads on 8", "threads 32 on 8", "32 threads", 3, _CLIENT_POOL),
     Goal("get, 32 threads on 8", "threads 32 on 8", "32 threads", 1.0, _MAPPED),

@@ -1,19 +1,35 @@
 """No client at all: a Python socket, bytes prepared beforehand, replies received and not read.
 
-The floor under every client written in Python: two system calls and two method calls a round trip.
-It believes whatever comes back, so nobody could use it; it shows what parsing and safety cost.
+The floor under every client written in Python: two system calls (three over TLS) and two method
+calls a round trip. It believes whatever comes back, so nobody could use it; it shows what parsing
+and safety cost.
 """
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 
 from bench.adapters.verbs import Place, Verbs
 
 
-def bare(place: Place) -> Verbs:
+def _connected(place: Place) -> socket.socket:
     wire = socket.create_connection((place.host, place.port))
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return wire
+
+
+def bare(place: Place) -> Verbs:
+    return _verbs(_connected(place))
+
+
+def over_tls(place: Place) -> Verbs:
+    context = ssl.create_default_context(cafile=os.environ["BENCH_CA"])
+    return _verbs(context.wrap_socket(_connected(place), server_hostname=place.host))
+
+
+def _verbs(wire: socket.socket) -> Verbs:
     requests: dict[object, bytes] = {}
     send, recv = wire.sendall, wire.recv
 
@@ -56,4 +72,7 @@ def _set(key: str, value: bytes) -> bytes:
     return b"set %b 0 0 %d\r\n%b\r\n" % (key.encode(), len(value), value)
 
 
-CONTENDERS = {"single": {"bare socket, no parsing": bare}}
+CONTENDERS = {
+    "single": {"bare socket, no parsing": bare},
+    "tls": {"bare TLS socket, no parsing": over_tls},
+}

@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 
+from cenote.connection.awaiting_sync import await_any
 from cenote.errors import (
     ConnectionLost,
     LeaseError,
@@ -186,3 +187,101 @@ def test_a_peer_that_went_before_is_noticed_when_starting(pair: Pair) -> None:
 def test_only_requests_are_started(pair: Pair, nothing) -> None:
     with pytest.raises((TypeError, AttributeError)):
         pair.channel.start(nothing, soon())
+
+
+def test_what_has_arrived_is_taken_without_waiting(pair: Pair) -> None:
+    pair.channel.start(get(b"a"), soon())
+    assert not pair.channel.advance()
+    pair.say(KEY_A[:9])
+    assert not pair.channel.advance()
+    pair.say(KEY_A[9:])
+    assert pair.channel.advance()
+    assert pair.channel.advance()
+    assert not pair.channel.clean
+    assert pair.channel.finish(monotonic() - 1) == A
+    assert pair.channel.clean
+    assert pair.ask(get(b"b"), KEY_B) == B
+
+
+def test_what_has_not_arrived_is_waited_for_by_who_finishes(pair: Pair) -> None:
+    pair.channel.start(get(b"a"), soon())
+    pair.say(KEY_A[:9])
+    assert not pair.channel.advance()
+    with Peer(lambda: pair.say(KEY_A[9:])):
+        assert pair.channel.finish(soon()) == A
+
+
+def test_fences_may_come_before_the_reply_has(pair: Pair) -> None:
+    pair.channel.post(POST)
+    pair.channel.start(get(b"a"), soon())
+    pair.say(b"MN\r\n")
+    assert not pair.channel.advance()
+    pair.say(KEY_A)
+    assert pair.channel.advance()
+    assert pair.channel.finish(soon()) == A
+    assert pair.channel.clean
+
+
+def test_an_error_that_has_arrived_is_raised_by_who_finishes(pair: Pair) -> None:
+    for said, kind, clean in [
+        (b"SERVER_ERROR out of everything\r\n", ServerError, True),
+        (b"HTTP/1.1 400 Bad Request\r\n", ProtocolError, False),
+    ]:
+        pair.channel.start(get(b"a"), soon())
+        pair.say(said)
+        with pytest.raises(kind):
+            assert pair.channel.advance()
+            pair.channel.finish(soon())
+        assert pair.channel.clean is clean
+
+
+def test_a_large_request_is_sent_bit_by_bit(pair: Pair) -> None:
+    request = store("set", b"k", bytes(8 << 20), 0, 0)
+
+    def answer() -> None:
+        pair.hear(len(request.payload))
+        pair.say(b"STORED\r\n")
+
+    pair.channel.start(request, soon())
+    assert pair.channel.unsent
+    with Peer(answer):
+        while pair.channel.unsent:
+            assert await_any([pair.channel], soon(20))
+            pair.channel.advance()
+        assert await_any([pair.channel], soon(20))
+        assert pair.channel.advance()
+        assert pair.channel.finish(soon()) is STORED
+    assert not pair.channel.unsent
+
+
+def test_whoever_is_ready_first_ends_the_wait(channel_type: ChannelType) -> None:
+    with Pair(channel_type) as one, Pair(channel_type) as other:
+        channels = [one.channel, other.channel]
+        for channel in channels:
+            channel.start(get(b"a"), soon())
+        assert not await_any(channels, monotonic() + 0.01)
+        assert not await_any(channels, monotonic() - 1)
+        other.say(KEY_A)
+        assert await_any(channels, soon())
+        assert [channel.advance() for channel in channels] == [False, True]
+        one.channel.abort()
+        assert await_any(channels, monotonic() - 1)  # it is known what comes of it
+        with pytest.raises(ConnectionLost):
+            one.channel.advance()
+
+
+def test_a_peer_that_has_gone_is_noticed_without_waiting(pair: Pair) -> None:
+    pair.channel.start(get(b"a"), soon())
+    pair.hear(7)
+    pair.peer.shutdown(socket.SHUT_RDWR)
+    pair.peer.close()
+    assert await_any([pair.channel], soon())
+    with pytest.raises(ConnectionLost):
+        pair.channel.advance()
+    with pytest.raises(ConnectionLost):
+        pair.channel.finish(soon())
+
+
+def test_what_was_not_started_does_not_advance(pair: Pair) -> None:
+    with pytest.raises(ConnectionLost, match="no request under way"):
+        pair.channel.advance()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
 from cenote.errors import ClientError, ConnectionLost, OperationTimeout, PoolClosed, PoolTimeout
+from cenote.node import many_sync
 from cenote.node.many_sync import exchange_all
 from cenote.node.sync import Node
-from cenote.protocol import STORED, BatchReply, get, incr, set_many, store
-from cenote.testing.faults import Stall
+from cenote.protocol import STORED, BatchReply, Reply, Request, get, incr, set_many, store
+from cenote.testing.faults import Stall, Truncate
 from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
 from tests.node.worlds import TRUSTING, node_behind, soon
@@ -35,6 +36,14 @@ def proxies(server: MemcachedServer) -> Iterator[list[FaultProxy]]:
 def nodes(proxies: list[FaultProxy]) -> Iterator[list[Node]]:
     with ExitStack() as stack:
         yield [stack.enter_context(closing(node_behind(proxy))) for proxy in proxies]
+
+
+@pytest.fixture
+def single(proxies: list[FaultProxy]) -> Iterator[list[Node]]:
+    """Nodes that have one connection each."""
+    options = replace(TRUSTING, max_size=1)
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(node_behind(proxy, options))) for proxy in proxies]
 
 
 def put(node: Node, key: bytes, value: bytes) -> None:
@@ -140,6 +149,90 @@ def test_a_server_that_hangs_does_not_keep_the_others(
     assert_nothing_is_held(nodes)
 
 
+@contextmanager
+def under_way(asked: list[tuple[Node, Request]]) -> Iterator[list[Reply]]:
+    """Have another thread carry out a batch; its replies are there at the end."""
+    replies: list[Reply] = []
+    thread = threading.Thread(target=lambda: replies.extend(exchange_all(asked, soon())))
+    thread.start()
+    try:
+        yield replies
+    finally:
+        thread.join()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = monotonic() + 10
+    while not condition():
+        assert monotonic() < deadline, "it never came to that"
+        sleep(0.001)
+
+
+def held(nodes: list[Node]) -> list[int]:
+    return [node.pool.stats().used for node in nodes]
+
+
+VALUE = b"v" * 100
+
+
+@pytest.mark.parametrize("begins", [False, True])
+@pytest.mark.parametrize("silent", range(SIZE))
+def test_while_a_server_hangs_what_the_others_have_answered_with_is_given_back(
+    single: list[Node], proxies: list[FaultProxy], silent: int, begins: bool
+) -> None:
+    """Also where it hangs in the middle of its answer."""
+    nodes = single
+    for node in nodes:
+        put(node, b"k", VALUE)
+    proxies[silent].wait_for(lambda proxy: proxy.delivered == proxy.replied)
+    said = proxies[silent].delivered
+    proxies[silent].replies = Truncate(said + 10) if begins else Stall()
+    with under_way([(node, get(b"k")) for node in nodes]) as replies:
+        until(lambda: held(nodes) == [number == silent for number in range(SIZE)])
+        if begins:
+            proxies[silent].wait_for(lambda proxy: proxy.delivered > said)
+        for number, node in enumerate(nodes):
+            if number != silent:
+                assert node.request(get(b"k"), soon()) == (VALUE, 0, 0)
+                assert node.pool.stats().created == 1
+        assert replies == []
+        proxies[silent].heal()
+        if begins:
+            proxies[silent].hang_up()
+    assert isinstance(replies.pop(silent), ConnectionLost) is begins
+    assert replies == [(VALUE, 0, 0)] * (SIZE - 1)
+
+
+def test_a_batch_whose_last_server_can_not_be_asked_ends_with_the_others(
+    nodes: list[Node], proxies: list[FaultProxy]
+) -> None:
+    put(nodes[0], b"k", b"v")
+    nodes[2].close()
+    proxies[0].replies = proxies[1].replies = Stall()
+    with under_way([(node, get(b"k")) for node in nodes]) as replies:
+        until(lambda: held(nodes)[0] == 1)
+        proxies[0].heal()
+        proxies[1].heal()
+    assert replies[:2] == [(b"v", 0, 0)] * 2
+    assert isinstance(replies[2], PoolClosed)
+
+
+def test_while_a_connection_is_waited_for_what_has_been_answered_is_given_back(
+    nodes: list[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_sync, "_MOMENT", 10.0)  # as long as a busy machine may take
+    for node in nodes:
+        put(node, b"k", b"v")
+    with ExitStack() as stack:
+        for _ in range(TRUSTING.max_size):
+            stack.enter_context(nodes[1].lease(soon()))
+        with under_way([(node, get(b"k")) for node in nodes]) as replies:
+            until(lambda: nodes[1].pool.stats().waiting == 1)
+            assert held(nodes) == [0, TRUSTING.max_size, 0]
+            stack.close()
+    assert replies == [(b"v", 0, 0)] * SIZE
+
+
 def test_large_batches_are_carried_out_side_by_side(nodes: list[Node]) -> None:
     request = set_many([(b"large%d" % n, bytes(100_000), 0) for n in range(100)], 0, meta=True)
     assert exchange_all([(node, request) for node in nodes], soon()) == [BatchReply()] * SIZE
@@ -191,7 +284,7 @@ def test_interrupted_it_destroys_what_it_has_not_finished(
     assert_nothing_is_held(nodes)
     for node in nodes:
         assert node.request(get(b"many0"), soon()) == (b"0", 0, 0)
-    assert [node.pool.stats().created for node in nodes[1:]] == [2, 2]
+    assert nodes[1].pool.stats().created == 2
 
 
 def test_a_server_that_has_just_failed_is_asked_when_nothing_of_the_others_is_held(

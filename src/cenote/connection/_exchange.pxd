@@ -45,10 +45,12 @@ cdef class Turn(Stream):
 
 cdef class Channel(Turn):
     cdef Request asked
+    cdef list early
     cdef double began
 
     cpdef object exchange(self, Request request, double deadline)
     cpdef int start(self, Request request, double deadline) except -1
+    cpdef bint advance(self) except -1
     cpdef object finish(self, double deadline)
     cdef Request resume(self)
     cdef int begin(self, str verb, double deadline) except -1

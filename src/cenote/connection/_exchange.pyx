@@ -74,15 +74,39 @@ cdef class Channel(Turn):
                 self.sent = self.send_now(request.payload)
             except OSError as error:
                 raise self.explain(error, request.verb, len(request.payload)) from error
+            self.early = []
             self.asked = request
         finally:
             self.leave()
         return 0
 
+    @property
+    def unsent(self):
+        """Whether bytes of what was started have yet to be sent."""
+        return self.asked is not None and self.sent < PyBytes_GET_SIZE(self.asked.payload)
+
+    cpdef bint advance(self) except -1:
+        """Send and read what can be, at once, of what `start` began; True: `finish` need not wait."""
+        cdef Request request = self.resume()
+        cdef bint whole
+        try:
+            if self.sent < PyBytes_GET_SIZE(request.payload):
+                self.sent += self.send_now(request.payload)
+            while self.parser.waiting() and self.parser.is_usable:
+                if not self.take(NOW, self.early):
+                    break
+            self.asked = request
+            whole = self.sent == PyBytes_GET_SIZE(request.payload)
+            return whole and not (self.parser.waiting() and self.parser.is_usable)
+        except (OSError, EOFError, ProtocolError) as error:
+            raise self.explain(error, request.verb, len(request.payload)) from error
+        finally:
+            self.leave()
+
     cpdef object finish(self, double deadline):
         """Send what `start` could not and return the reply."""
         cdef Request request = self.resume()
-        cdef list replies = []
+        cdef list replies = self.early
         try:
             deadline = max(monotonic() + <double>GLANCE, deadline)
             self.send_while_reading(request.payload, deadline, replies)
@@ -91,6 +115,7 @@ cdef class Channel(Turn):
         except (_DeadlinePassed, OSError, EOFError, ProtocolError) as error:
             raise self.explain(error, request.verb, len(request.payload)) from error
         finally:
+            self.early = None
             self.leave()
         reply = replies[len(replies) - 1]
         if PyExceptionInstance_Check(reply):

@@ -49,7 +49,7 @@ class Channel(Turn):
         tunnel: The TLS over it, if any.
     """
 
-    __slots__ = ("_asked", "_began")
+    __slots__ = ("_asked", "_began", "_early")
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Channel(Turn):
         """
         super().__init__(sock, tunnel, address)
         self._asked: Request | None = None
+        self._early: list[Reply] = []  # what came of it before it was finished
         self._began = 0.0
         self.timeout = timeout
 
@@ -117,7 +118,39 @@ class Channel(Turn):
                 self._sent = self._send(request.payload)
             except OSError as error:
                 raise self._explain(error, request.verb, len(request.payload)) from error
+            self._early = []
             self._asked = request
+        finally:
+            self._leave()
+
+    @property
+    def unsent(self) -> bool:
+        """Whether bytes of what was started have yet to be sent."""
+        return self._asked is not None and self._sent < len(self._asked.payload)
+
+    def advance(self) -> bool:
+        """Send and read what can be, at once, of what ``start`` began.
+
+        Returns:
+            Whether ``finish`` need not wait any more.
+
+        Raises: As ``exchange``, for what goes wrong before the reply; there is no ``finish`` then.
+        """
+        request = self._resume()
+        payload = request.payload
+        try:
+            if self._sent < len(payload):
+                self._sent += self._send(memoryview(payload)[self._sent :])
+            while self._parser.pending and self._parser.usable:
+                replies = self._take(NOW)
+                if replies is None:
+                    break
+                self._early += replies
+            self._asked = request
+            still_to_come = self._parser.pending and self._parser.usable
+            return not still_to_come and self._sent == len(payload)
+        except (OSError, EOFError, ProtocolError) as error:
+            raise self._explain(error, request.verb, len(payload)) from error
         finally:
             self._leave()
 
@@ -130,10 +163,11 @@ class Channel(Turn):
         Raises: As ``exchange``.
         """
         request = self._resume()
-        replies: list[Reply] = []
+        replies, self._early = self._early, []
         try:
             limit = max(monotonic() + patience.GLANCE, deadline)
-            self._converge(request.payload, limit, replies, posted=self._parser.pending - 1)
+            posted = self._parser.pending + len(replies) - 1
+            self._converge(request.payload, limit, replies, posted=posted)
         except (DeadlinePassed, OSError, EOFError, ProtocolError) as error:
             raise self._explain(error, request.verb, len(request.payload)) from error
         finally:

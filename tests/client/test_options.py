@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import fields
 
 import pytest
 
@@ -16,6 +17,9 @@ from cenote.client.options import (
     with_url_options,
 )
 from cenote.client.sync import Client
+from cenote.cluster.dns import DNS
+from cenote.cluster.elasticache import ElastiCache
+from cenote.cluster.finding import TOLD_NAMES
 from cenote.cluster.server import Server
 from cenote.connection import TLS, TCPAddress
 from cenote.errors import ConfigurationError
@@ -74,6 +78,46 @@ def test_a_url_may_name_the_files_of_tls():
         with_url_options(ClientOptions(tls=False), {"ca": "/ca.pem"})
 
 
+@pytest.mark.parametrize(
+    ("texts", "discovery"),
+    [
+        (
+            {"discovery": "elasticache", "discovery_interval": "5", "discovery_prefer": "ip"},
+            ElastiCache(interval=5.0, prefer="ip"),
+        ),
+        (
+            {"discovery": "dns", "discovery_nameservers": "10.0.0.2, 10.0.0.3:5353"},
+            DNS(nameservers=("10.0.0.2", "10.0.0.3:5353")),
+        ),
+        ({"discovery": "dns", "discovery_timeout": "0.5", "timeout": "2"}, DNS(timeout=0.5)),
+    ],
+)
+def test_a_url_may_say_how_servers_are_found(texts, discovery):
+    assert from_url(**texts).discovery == discovery
+    if "timeout" in texts:
+        assert from_url(**texts).timeout == 2.0
+
+
+def test_what_a_url_says_of_a_discovery_replaces_what_the_keyword_said():
+    given = ClientOptions(discovery=ElastiCache(interval=5, timeout=1))
+    options = with_url_options(given, {"discovery_interval": "7"})
+    assert options.discovery == ElastiCache(interval=7.0, timeout=1)
+    with pytest.raises(ConfigurationError, match="no option of ElastiCache, which has discovery_i"):
+        with_url_options(given, {"discovery_nameservers": "10.0.0.2"})
+    for text in ("soon", "0", "nan"):
+        with pytest.raises(ConfigurationError, match=r"interval=.* is out of range"):
+            with_url_options(given, {"discovery_interval": text})
+    with pytest.raises(ConfigurationError, match="'name' is not known: 'host', 'ip'"):
+        with_url_options(given, {"discovery_prefer": "name"})
+    with pytest.raises(ConfigurationError, match="is no name server"):
+        from_url(discovery="dns", discovery_nameservers="")
+
+
+def test_every_option_of_a_discovery_can_be_said_in_a_url():
+    names = {field.name for kind in (DNS, ElastiCache) for field in fields(kind)}
+    assert {f"discovery_{name}" for name in names} == set(TOLD_NAMES)
+
+
 def test_the_pool_of_a_client_has_its_own_presets():
     pool = DEFAULTS.pool
     assert (pool.min_size, pool.max_size, pool.timeout, pool.connect_timeout) == (1, 16, 1.0, 0.5)
@@ -91,7 +135,15 @@ def test_the_timeout_of_a_client_is_the_timeout_of_its_pool():
         ("colour", "red", "option 'colour' is not known: timeout, protocol"),
         ("pool", "x", "not known"),
         ("observer", "x", "not known"),
-        ("password", "x", "not known"),
+        ("password", "x", r"not known \(in a URL, user and password stand before the host: mem"),
+        ("username", "ann", "memcached://user:password@host"),
+        ("credentials", "x", "memcached://user:password@host"),
+        ("tls", "true", "memcacheds:// asks for TLS"),
+        ("on_node_down", "print", "give it as a keyword"),
+        ("interval", "5", "begins with discovery_"),
+        ("discovery_intervall", "5", "did you mean 'discovery_interval'"),
+        ("discovery_interval", "5", "goes with discovery=elasticache or discovery=dns"),
+        ("burst", "5", "for a pool of your own"),
         ("max_size", "many", "not an integer"),
         ("max_size", "0", "integer >= 1"),
         ("max_size", "1.5", "not an integer"),

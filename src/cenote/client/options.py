@@ -18,8 +18,9 @@ from cenote.client.login import check_credentials
 from cenote.client.serdes import NOT_COMPRESSED, Compression, SerdeName, serde_for
 from cenote.client.url import Location, did_you_mean
 from cenote.client.values import Serde, Serialisation
+from cenote.cluster import finding
 from cenote.cluster.failover import NO_FAILOVER, FailoverOptions
-from cenote.cluster.finding import AnyDiscovery, check_discovery
+from cenote.cluster.finding import TOLD_NAMES, AnyDiscovery, check_discovery
 from cenote.cluster.router import Hashing, check_hashing
 from cenote.cluster.server import Server, parse_address
 from cenote.connection import TLS, Access, AnyCredentials, AnyTLS, ProtocolChoice, securing
@@ -131,7 +132,10 @@ def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> Client
     Raises:
         ConfigurationError: An option is not known (the legal ones are listed), or out of range.
     """
-    given = {name: _parsed(name, text) for name, text in texts.items()}
+    told = {name: text for name, text in texts.items() if name in TOLD_NAMES}
+    given = {name: _parsed(name, text) for name, text in texts.items() if name not in told}
+    if told:
+        given["discovery"] = finding.told(given.get("discovery", options.discovery), told)
     pool = {name: given.pop(name) for name in texts if name in _POOL_TYPES}
     failing = {name: given.pop(name) for name in texts if name in _FAILOVER_TYPES}
     secured = {name: given.pop(name) for name in texts if name in _TLS_TYPES}
@@ -208,6 +212,18 @@ def _shared(name: str, text: str) -> Any:
     return _converted(name, text, float, "a number")
 
 
+_LOGIN = "user and password stand before the host: memcached://user:password@host"
+_KEYWORD = "it can not be written: give it as a keyword"
+_NOT_SHARED = "callers share a client's connections: it is for a pool of your own"
+_SAID_OTHERWISE = {
+    **dict.fromkeys(("username", "user", "password", "credentials"), _LOGIN),
+    **dict.fromkeys(("tls", "ssl"), "memcacheds:// asks for TLS, and ca, cert, ... say how"),
+    **dict.fromkeys(("observer", "on_node_down", "on_node_up"), _KEYWORD),
+    **dict.fromkeys(("interval", "prefer", "nameservers"), "it begins with discovery_"),
+    **dict.fromkeys(_OF_LEASES, _NOT_SHARED),
+}
+"""Names that one might look for in a URL, and how it is said there."""
+
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -219,9 +235,10 @@ def _parsed(name: str, text: str) -> Any:
         )
     types = _TYPES | _TLS_TYPES
     if name not in types:
-        raise ConfigurationError(
-            f"option {name!r} is not known{did_you_mean(name, types)}: {', '.join(types)}"
-        )
+        known = [*types, *TOLD_NAMES]
+        said = _SAID_OTHERWISE.get(name)
+        advice = f" (in a URL, {said})" if said else did_you_mean(name, known)
+        raise ConfigurationError(f"option {name!r} is not known{advice}: {', '.join(known)}")
     if name == "gutter":
         return tuple(Server(parse_address(host.strip())) for host in text.split(","))
     kinds = get_args(types[name]) or (types[name],)

@@ -15,7 +15,7 @@ from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
 from tests.client.together_aio import Gate, together
 
-PROTOCOLS = ("meta", "classic", "binary")
+PROTOCOLS = ("auto", "classic", "binary")
 PATIENT = 10.0
 SHORT = 1.5
 """Seconds that a client has where a server is frozen: half of it is the first try's."""

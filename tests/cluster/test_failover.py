@@ -68,6 +68,15 @@ def test_a_share_of_the_servers_may_be_ejected(count: int, share: float, limit: 
     assert board.spared == count - limit
 
 
+def test_the_only_server_is_ejected_where_somebody_is_there_in_its_place() -> None:
+    for alone, share, limit in [(True, 0.5, 1), (True, 0.0, 0), (False, 0.5, 0)]:
+        board = Board(share, alone=alone)
+        board.enrol([Vigil(3, Random(1))])
+        assert board.limit == limit
+        let_fail(board, 0)
+        assert board.ejected == limit
+
+
 def test_whoever_was_spared_is_ejected_when_there_is_room_again() -> None:
     board = board_of(4)
     for number in range(3):

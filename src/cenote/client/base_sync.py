@@ -147,7 +147,7 @@ class Base(Hot):
         return self._cluster.way(self._encoder.route(key) if isinstance(key, Key) else wire)
 
     def _only(self, deadline: float) -> _Only | None:
-        """Return the only server, for a command about many keys; None: there are several.
+        """Return the only server, for a command about many keys; None: there may be others to ask.
 
         If servers have yet to be found and can not be, and that is forgiven: one that fails.
         """
@@ -157,7 +157,7 @@ class Base(Hot):
             except self._forgiven as error:
                 return _Only(None, partial(self._forgiving, strict=_failing(error)))
         topology = self._cluster.topology
-        if topology.several:
+        if self._cluster.failover.diverts(topology):
             return None
         member = topology.members[0]
         strict = member.request

@@ -33,6 +33,10 @@ SerdeName: TypeAlias = Literal[
 SERDE_NAMES: Final[tuple[str, ...]] = get_args(SerdeName)
 
 
+_MINIMUM: Final = 1024
+_LIMIT: Final = 64 * 2**20
+
+
 def _check_bytes(name: str, number: object, least: int) -> None:
     if type(number) is not int or number < least:
         raise ConfigurationError(f"{name}={number!r} is not a number of bytes, {least} or more")
@@ -59,15 +63,19 @@ class Compression:
     """
 
     codec: CodecName | Codec | None = None
-    minimum: int = 1024
+    minimum: int = _MINIMUM
     level: int | None = None
-    limit: int = 64 * 2**20
+    limit: int = _LIMIT
 
     def __post_init__(self) -> None:
         _check_bytes("compress_min", self.minimum, 0)
         _check_bytes("max_decompressed", self.limit, 1)
         if self.codec is not None and self.codec not in get_args(CodecName):
             _check_codec(self.codec)
+        if self.codec is None and self.minimum != _MINIMUM:
+            raise ConfigurationError(
+                f"compress_min is for compress=: with None, {self.minimum!r} would be ignored"
+            )
         if self.level is not None:
             if not isinstance(self.codec, str):
                 raise ConfigurationError(
@@ -108,6 +116,11 @@ def serde_for(
         raise ConfigurationError(
             f"compress={compression.codec!r} needs a serde with flags for it, and {choice!r} has "
             f"none: {', '.join(DIALECTS)}; or compress in its dumps"
+        )
+    if compression.limit != _LIMIT:
+        raise ConfigurationError(
+            f"max_decompressed is for a serde that decompresses, and {choice!r} does not: "
+            f"{', '.join(DIALECTS)}"
         )
     return RawSerde() if isinstance(choice, str) else CheckedSerde(choice)
 

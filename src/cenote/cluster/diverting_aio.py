@@ -61,7 +61,10 @@ class AsyncDiverting:
         self.second_tries = 0
         self._hashing: Hashing = hashing
         self._prefix_size = prefix_size
-        self._board = Board(options.max_ejected, compares=options.failover != "fail")
+        self._alone = options.failover in {"gutter", "miss"}
+        self._board = Board(
+            options.max_ejected, compares=options.failover != "fail", alone=self._alone
+        )
         self._sentries: dict[Vigil, AsyncSentry] = {}
         self._gutter = Topology(gutter, hashing, prefix_size) if gutter else None
         self._in_service: tuple[tuple[AsyncMember, ...], Topology[AsyncMember]] | None = None
@@ -73,6 +76,10 @@ class AsyncDiverting:
     def wake(self) -> None:
         """Have servers that are down probed."""
         raise NotImplementedError
+
+    def diverts(self, topology: Topology[AsyncMember]) -> bool:
+        """Tell whether requests may have to go around a server; else all go to the only one."""
+        return topology.several or self._alone or any(each.down for each in topology.members)
 
     def way(self, member: AsyncMember, place: bytes) -> AsyncDetour | None:
         """Return the way around a server for what is placed by ``place``; None: it is up."""
@@ -149,7 +156,7 @@ class AsyncDiverting:
     def explained(self, error: CenoteError) -> CenoteError:
         """Return the error of a request, or that there is nobody left who could be asked."""
         with self._turn:
-            hopeless = bool(self._board.vigils) and self._board.all_unreachable
+            hopeless = len(self._board.vigils) > 1 and self._board.all_unreachable
         if not hopeless:
             return error
         names = ", ".join(self._topology.names)

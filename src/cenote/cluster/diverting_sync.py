@@ -62,7 +62,10 @@ class Diverting:
         self.second_tries = 0
         self._hashing: Hashing = hashing
         self._prefix_size = prefix_size
-        self._board = Board(options.max_ejected, compares=options.failover != "fail")
+        self._alone = options.failover in {"gutter", "miss"}
+        self._board = Board(
+            options.max_ejected, compares=options.failover != "fail", alone=self._alone
+        )
         self._sentries: dict[Vigil, Sentry] = {}
         self._gutter = Topology(gutter, hashing, prefix_size) if gutter else None
         self._in_service: tuple[tuple[Member, ...], Topology[Member]] | None = None
@@ -74,6 +77,10 @@ class Diverting:
     def wake(self) -> None:
         """Have servers that are down probed."""
         raise NotImplementedError
+
+    def diverts(self, topology: Topology[Member]) -> bool:
+        """Tell whether requests may have to go around a server; else all go to the only one."""
+        return topology.several or self._alone or any(each.down for each in topology.members)
 
     def way(self, member: Member, place: bytes) -> Detour | None:
         """Return the way around a server for what is placed by ``place``; None: it is up."""
@@ -146,7 +153,7 @@ class Diverting:
     def explained(self, error: CenoteError) -> CenoteError:
         """Return the error of a request, or that there is nobody left who could be asked."""
         with self._turn:
-            hopeless = bool(self._board.vigils) and self._board.all_unreachable
+            hopeless = len(self._board.vigils) > 1 and self._board.all_unreachable
         if not hopeless:
             return error
         names = ", ".join(self._topology.names)

@@ -15,13 +15,14 @@ Engines before 1.4.14 keep the same text under a key, to be read by ``get``.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Literal, get_args
 
 from cenote import protocol
 from cenote.cluster.discovery import Discovered
-from cenote.cluster.server import Server
+from cenote.cluster.server import LocalAddress, Server
 from cenote.connection import TCPAddress
 from cenote.errors import ConfigurationError, ProtocolError
 from cenote.protocol import Request
@@ -60,6 +61,24 @@ class ElastiCache:
         if self.prefer not in get_args(Prefer):
             legal = ", ".join(map(repr, get_args(Prefer)))
             raise ConfigurationError(f"prefer={self.prefer!r} is not known: {legal}")
+
+
+def check_endpoints(servers: Sequence[Server]) -> None:
+    """Refuse what can not be asked, and what is said of servers that are only asked for others.
+
+    Raises:
+        ConfigurationError: One is the private server of ``local://``, or has a weight.
+    """
+    for server in servers:
+        if isinstance(server.address, LocalAddress):
+            raise ConfigurationError(
+                "local:// is no configuration endpoint: name one, or leave discovery out"
+            )
+        if server.weight != 1:
+            raise ConfigurationError(
+                f"the weight of a configuration endpoint ({server.name}) means nothing: the "
+                "servers that it names have the same share of the keys each"
+            )
 
 
 def check_times(interval: float, timeout: float) -> None:

@@ -46,6 +46,9 @@ MOST_KEYS: Final = 100_000
 """Keys that are remembered for each server that is down; beyond that it is flushed instead."""
 
 
+_GUTTER_TTL: Final = 10.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailoverOptions:
     """How a client of several servers meets the failure of one.
@@ -65,7 +68,7 @@ class FailoverOptions:
 
     failover: Failover = "fail"
     gutter: tuple[Server, ...] = ()
-    gutter_ttl: float = 10.0
+    gutter_ttl: float = _GUTTER_TTL
     max_ejected: float = 0.5
     on_return: OnReturn = "keep"
     on_node_down: OnNodeDown | None = None
@@ -82,6 +85,10 @@ class FailoverOptions:
                 f'gutter= is for failover="gutter": failover={self.failover!r} would ignore it'
             )
         _check_number("gutter_ttl", self.gutter_ttl, 1, 30 * 86400, "seconds from 1 to 30 days")
+        if self.failover != "gutter" and self.gutter_ttl != _GUTTER_TTL:
+            raise ConfigurationError(
+                f'gutter_ttl is for failover="gutter": failover={self.failover!r} would ignore it'
+            )
         _check_number("max_ejected", self.max_ejected, 0, 1, "a share from 0 to 1")
         for name in ("on_node_down", "on_node_up"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
@@ -123,14 +130,16 @@ class Board:
         max_ejected: Share of the servers that may be ejected at a time.
         compares: Whether a server is ejected for being worse than the others. That is right only
             where its keys are served elsewhere meanwhile.
+        alone: Whether the only server may be ejected: somebody else is there in its place.
 
     Attributes:
         vigils: Who watches each server.
         spared: How often a server was not ejected because too many others were.
     """
 
-    def __init__(self, max_ejected: float, *, compares: bool = True) -> None:
+    def __init__(self, max_ejected: float, *, compares: bool = True, alone: bool = False) -> None:
         self._max_ejected = max_ejected
+        self._fewest = 1 if alone else 2
         self._compares = compares
         self.vigils: Sequence[Vigil] = ()
         self.spared = 0
@@ -148,9 +157,9 @@ class Board:
 
     @property
     def limit(self) -> int:
-        """How many servers may be ejected at a time; of one server, none."""
+        """How many servers may be ejected at a time; the only one, where it is told so."""
         count = len(self.vigils)
-        if count < 2 or not self._max_ejected:
+        if count < self._fewest or not self._max_ejected:
             return 0
         return max(1, floor(count * self._max_ejected))
 

@@ -99,17 +99,27 @@ class AsyncFailover(AsyncDiverting):
             for member in topology.everybody:
                 vigil = member.node.vigil
                 sentry = self._sentries[vigil] = known.get(vigil) or AsyncSentry(self, member)
-                sentry.member = member
+                sentry.belongs_to(member)
                 member.node.watched_by(sentry)
                 member.node.spend = self.spend
             sets = [member.replicas for member in topology.members if member.replicas]
             for replicas in sets:
                 replicas.watched_by(self)
             self._board.enrol(
-                list(self._sentries) if len(self._sentries) > 1 else [],
+                list(self._sentries),
                 [[each.node.vigil for each in replicas.members] for replicas in sets],
             )
+            self._probe_the_last()
             self._route()
+
+    def _probe_the_last(self) -> None:
+        """Probe at once a server that was down when the others left: nobody else is there."""
+        if len(self._sentries) == 1 and not self._alone:
+            now = monotonic()
+            for vigil in self._sentries:
+                if vigil.down:
+                    vigil.probe_again(now)
+                    self._plan(now)
 
     @property
     def ejections(self) -> int:
@@ -129,7 +139,7 @@ class AsyncFailover(AsyncDiverting):
     def _route(self) -> None:
         """Publish how the servers are to be asked now; under the lock."""
         topology = self._topology
-        if topology.several:
+        if self.diverts(topology):
             requests = [self._entrance(member) for member in topology.members]
             self._publish(Routes(topology.routes.placer, requests))
         else:
@@ -176,6 +186,7 @@ class AsyncFailover(AsyncDiverting):
             vigil.connected()
             if vigil.may_return(now):
                 if sentry.journal.empty:
+                    sentry.is_stale = False
                     self._note(self._board.restore(vigil, now))
                 else:  # written to since it was greeted
                     vigil.probe_again(now + _AGAIN)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import count
 
 from cenote.cluster.changes import is_same
-from cenote.cluster.replicas import Replicas
+from cenote.cluster.replicas import Replicas, check_spoken
 from cenote.cluster.replicated_aio import AsyncReplicaSet
-from cenote.cluster.server import LocalAddress, Server
+from cenote.cluster.server import LocalAddress, Server, check_access
 from cenote.cluster.starting_aio import AsyncStarting
 from cenote.connection import Access
 from cenote.node.aio import AsyncNode
@@ -102,9 +102,14 @@ class AsyncMembership:
         self._numbers = count()
 
     def member(self, server: Server, known: Mapping[str, AsyncMember]) -> AsyncMember:
-        """Return what belongs to a server, or to replicas; what is known of them is kept."""
+        """Return what belongs to a server, or to replicas; what is known of them is kept.
+
+        Raises:
+            ConfigurationError: How it is to be asked means nothing to it.
+        """
         if not isinstance(server, Replicas):
             return self._kept(server, known, is_replica=False)
+        check_spoken(self._access.protocol)
         members = [self._kept(each, known, is_replica=True) for each in server.servers]
         first = members[0]
         return AsyncMember(
@@ -120,7 +125,12 @@ class AsyncMembership:
         return AsyncMember(member.number, server, member.node, is_replica=is_replica)
 
     def admit(self, server: Server) -> AsyncMember:
-        """Make what belongs to a server; nothing is opened."""
+        """Make what belongs to a server; nothing is opened.
+
+        Raises:
+            ConfigurationError: It is private, and credentials or TLS would mean nothing to it.
+        """
+        check_access(server.address, self._access)
         node = self._node(
             server.address,
             name=server.name,

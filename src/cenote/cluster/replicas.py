@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from cenote.cluster.failover import FailoverOptions
     from cenote.cluster.finding import AnyDiscovery
+    from cenote.connection import ProtocolChoice
     from cenote.protocol.encoders import Encoders
 
 ReadFrom: TypeAlias = Literal["first", "fastest"]
@@ -127,6 +128,19 @@ def check_replicas(
     if failover.on_return == "delete":
         raise ConfigurationError(
             'on_return="delete" does not go with Replicas, which are flushed when they come back'
+        )
+
+
+def check_spoken(protocol: ProtocolChoice) -> None:
+    """Refuse to insist on commands that replicas are never asked by.
+
+    Raises:
+        ConfigurationError: The protocol is ``"meta"``.
+    """
+    if protocol == "meta":
+        raise ConfigurationError(
+            'protocol="meta" does not go with Replicas, which are asked by the classic commands '
+            'only: use "auto", "classic" or "binary"'
         )
 
 

@@ -58,6 +58,7 @@ class Sentry(Witness):
         vigil: What is known of its health.
         journal: What was written while it was down.
         timing: Whether its next request is to be timed.
+        is_stale: Whether it may lack what it should have, and is flushed whatever is wished.
     """
 
     def __init__(self, failover: Judge, member: Member) -> None:
@@ -66,6 +67,12 @@ class Sentry(Witness):
         self.vigil = member.node.vigil
         self.journal = Journal()
         self.timing = True
+        self.is_stale = False
+
+    def belongs_to(self, member: Member) -> None:
+        """Stand at the same server in another topology; what a replica has missed stays missed."""
+        self.is_stale = self.vigil.down and (self.is_stale or self.member.is_replica)
+        self.member = member
 
     @property
     def keeps_journal(self) -> bool:
@@ -75,8 +82,8 @@ class Sentry(Witness):
     @property
     def greets(self) -> bool:
         """Whether a new connection is to see to old values first."""
-        sees_to = self.member.is_replica or self._failover.options.on_return != "keep"
-        return self.vigil.down and sees_to
+        is_stale = self.is_stale or self.member.is_replica
+        return self.vigil.down and (is_stale or self._failover.options.on_return != "keep")
 
     def connected(self) -> None:
         """Report a connect."""
@@ -98,7 +105,7 @@ class Sentry(Witness):
         """
         if not self._failover.may_return(self):
             return
-        if not self.keeps_journal or self.journal.overflowed:
+        if self.is_stale or not self.keeps_journal or self.journal.overflowed:
             connection.exchange(_encoders(connection.traits).flush_all(), deadline)
             self.journal.clear()
         while keys := self.journal.some(_AT_ONCE):

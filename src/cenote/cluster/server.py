@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from cenote.connection import Address, TCPAddress, UnixAddress
+from cenote.connection import Access, Address, TCPAddress, UnixAddress
 from cenote.errors import ConfigurationError
 from cenote.local import local_server_address
 
@@ -119,6 +119,26 @@ def check_address(address: Address) -> None:
         raise ConfigurationError(
             f"a server's address is a TCPAddress or a UnixAddress, not {address!r}: "
             "Server.at('host:port') reads one from text"
+        )
+
+
+def check_access(address: Address, access: Access) -> None:
+    """Refuse what the private server of ``local://`` would not even look at.
+
+    Raises:
+        ConfigurationError: The address is its, and there are credentials or TLS to be used.
+    """
+    if not isinstance(address, LocalAddress):
+        return
+    if access.credentials is not None:
+        raise ConfigurationError(
+            "local:// is private and asks for no password: leave username, password and "
+            "credentials out, or name a server that wants them (memcached://host)"
+        )
+    if access.tls is not None:
+        raise ConfigurationError(
+            "local:// is a unix socket that serves you only, and speaks no TLS: leave tls, and "
+            "what says something of it, out, or name a server that does (memcacheds://host)"
         )
 
 

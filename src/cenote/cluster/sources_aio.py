@@ -15,6 +15,7 @@ from cenote.cluster.discovery import AsyncDiscovery, Discovered
 from cenote.cluster.dns import DNS
 from cenote.cluster.elasticache import (
     ElastiCache,
+    check_endpoints,
     config_request,
     old_config_request,
     read_config,
@@ -127,6 +128,7 @@ def source_of(
     """
     given = plain(discovery)
     if isinstance(given, ElastiCache):
+        check_endpoints(servers)
         return AsyncEndpoints(given, node)
     if isinstance(given, DNS):
         dns.check_names(servers)

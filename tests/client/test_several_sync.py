@@ -17,6 +17,7 @@ from cenote.cluster.router import HASHING_NAMES, placer_for
 from cenote.cluster.server import Server
 from cenote.errors import (
     CenoteError,
+    ConnectFailed,
     InvalidKey,
     NoNodesAvailable,
     OperationTimeout,
@@ -469,7 +470,7 @@ def test_a_client_does_not_open_where_every_server_is_down(proxies, make_sync):
     for proxy in proxies:
         proxy.refuse()
     client = make_sync(servers_behind(proxies), timeout=TIMEOUT)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(ConnectFailed):
         client.open()
 
 

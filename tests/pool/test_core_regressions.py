@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 
+from cenote.pool import AsyncPool, Pool
 from cenote.pool.actions import Connect
+from cenote.pool.thread_mapped_sync import ThreadMappedPool
 from tests.pool.links import HandDriven, Trouble
 
 
@@ -54,3 +56,15 @@ def test_a_burst_that_is_due_is_due_whatever_is_lost_in_adding_up_times() -> Non
     driven.ask()
     driven.pass_time(0.02)
     assert driven.connect_all() == 1
+
+
+def test_no_driver_gives_its_core_more_attributes_than_the_interpreter_is_fast_with() -> None:
+    """CPython 3.11 finds attributes and methods of an object with 30 or more the slow way."""
+
+    async def connect() -> Trouble:
+        return Trouble("never used")
+
+    of_threads, of_tasks = Pool(Trouble), AsyncPool(connect)
+    for core in (of_threads._core, ThreadMappedPool(Trouble)._pool._core, of_tasks._core):
+        core.bad_checks = 1
+        assert len(vars(core)) < 30

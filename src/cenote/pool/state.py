@@ -53,7 +53,15 @@ def _no_spares() -> Iterable[deque[Entry[Any]]]:
 
 
 class PoolState(Generic[T]):
-    """What ``PoolCore`` decides upon; see there for the arguments and attributes."""
+    """What ``PoolCore`` decides upon; see there for the arguments and attributes.
+
+    An object with 30 attributes of its own or more is not what CPython 3.11 is fast with: what only
+    some drivers set has its default in the class.
+    """
+
+    eager = False
+    heartbeat = NEVER
+    spares: Callable[[], Iterable[deque[Entry[Any]]]] = staticmethod(_no_spares)
 
     def __init__(
         self,
@@ -89,10 +97,7 @@ class PoolState(Generic[T]):
         self.since = 0.0
         self.actions: deque[Action[T]] = deque()
         self.woken: deque[Ticket[T]] = deque()
-        self.spares: Callable[[], Iterable[deque[Entry[T]]]] = _no_spares
         self.due = NEVER
-        self.heartbeat = NEVER
-        self.eager = False
         self.next_handoff = ALWAYS
         self.lull = Lull()
         self.watcher: Ticket[T] | None = None

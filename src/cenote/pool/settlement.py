@@ -173,19 +173,22 @@ class Settlement(PoolState[T]):
         Args:
             now: Seconds; by default a burst does not count.
         """
-        limit = 1 if self.backoff.down else self.options.max_connecting
-        return self.size < self.most(now) and self.connecting < limit
+        if self.size >= self.most(now):
+            return False
+        return self.connecting < (1 if self.backoff.down else self.options.max_connecting)
 
     def most(self, now: float) -> int:
         """Return how many slots there are: more while the head waiter calls for a burst."""
-        head, options = self.waiters.head, self.options
-        called_for = head is not None and now >= head.since + options.burst_after
-        return self.max_size + (options.burst if called_for else 0)
+        burst = self.options.burst
+        head = self.waiters.head if burst else None
+        called_for = head is not None and now >= head.since + self.options.burst_after
+        return self.max_size + (burst if called_for else 0)
 
     def burst_due(self, now: float) -> float:
         """Return when the head waiter will call for a burst; inf: never, or it does already."""
-        head, burst = self.waiters.head, self.options.burst
-        if head is None or not burst or self.size >= self.max_size + burst:
+        burst = self.options.burst
+        head = self.waiters.head if burst else None
+        if head is None or self.size >= self.max_size + burst:
             return NEVER
         due = head.since + self.options.burst_after
         return due if now < due else NEVER

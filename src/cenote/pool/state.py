@@ -160,13 +160,15 @@ class PoolState(Generic[T]):
     @property
     def surplus(self) -> bool:
         """True while more slots are held than there may be, or than a burst that is over needs."""
-        size, most = self.size, self.max_size + (self.options.burst if self.waiters else 0)
-        return size > most and size - len(self.roster.closing) > most
+        if self.size <= self.max_size:
+            return False
+        most = self.max_size + (self.options.burst if self.waiters else 0)
+        return self.size - len(self.roster.closing) > most
 
     @property
     def size(self) -> int:
         """Slots held: from the start of connecting until close has returned."""
-        return len(self.roster) + len(self.connects)
+        return len(self.roster.living) + len(self.connects)
 
     @property
     def over(self) -> bool:

@@ -71,7 +71,9 @@ class WaitQueue(Generic[T]):
     @property
     def head(self) -> Ticket[T] | None:
         """The oldest ticket."""
-        return next(iter(self._tickets.values()), None)
+        for ticket in self._tickets.values():
+            return ticket
+        return None
 
     def number(self, ticket: Ticket[T]) -> None:
         """Fix a ticket's place in the order of arrival."""

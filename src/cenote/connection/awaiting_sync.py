@@ -15,7 +15,7 @@ from cenote.connection.patience import poll_milliseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cenote.connection.sync import Channel
+    from cenote.connection._exchange_native import Channel
 
 
 def await_any(channels: Iterable[Channel], deadline: float) -> bool:

@@ -286,6 +286,14 @@ def test_how_requests_share_connections_is_a_number_above_0(text):
         AsyncClient(f"memcached://127.0.0.1:1?{text}")
 
 
+@pytest.mark.parametrize("number", ["5", 2.5, None])
+def test_how_requests_share_connections_is_a_whole_number(number):
+    with pytest.raises(
+        ConfigurationError, match=r"max_in_flight=.* is not an integer of 1 or more"
+    ):
+        AsyncClient("h", max_in_flight=number)
+
+
 def test_threads_do_not_share_connections():
     with pytest.raises(ConfigurationError, match="max_in_flight"):
         Client("memcached://127.0.0.1:1?max_in_flight=7")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Callable
 
 import pytest
 
@@ -15,7 +16,7 @@ from cenote import (
     TLSError,
     connectors,
 )
-from cenote.connectors import HTTPConnection
+from cenote.connectors import HTTPConnection, aio
 from cenote.testing.faults import Delay, Split
 from cenote.testing.proxy import FaultProxy
 from tests.connectors.conftest import Certified
@@ -260,3 +261,20 @@ def test_a_server_that_is_not_trusted_is_not_asked(secret_web: WebServer) -> Non
 def test_what_is_no_origin_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="is no origin"):
         connectors.origin(url)
+
+
+@pytest.mark.parametrize(
+    ("connector", "where", "says"),
+    [
+        (connectors.http, ("http://host",), "the host of an address is a name, not a URL"),
+        (connectors.tcp, ("host", "80"), "a port is an int from 1 to 65535, not '80'"),
+        (aio.tcp, ("host", 0), "a port is an int from 1 to 65535, not 0"),
+        (connectors.unix, (5,), "the path of an address is a text, not 5"),
+        (aio.unix, ("",), "the path of an address is a text, not ''"),
+    ],
+)
+def test_what_is_no_address_is_refused(
+    connector: Callable[..., object], where: tuple[object, ...], says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        connector(*where)

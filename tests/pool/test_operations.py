@@ -327,6 +327,12 @@ def test_what_is_no_connector_for_threads_is_refused_when_the_pool_is_made(
         Pool(connector)
 
 
+@pytest.mark.parametrize("pool", [KeyedPool, AsyncKeyedPool])
+def test_a_keyed_pool_is_given_what_makes_connectors(pool: Callable[[Any], object]) -> None:
+    with pytest.raises(ConfigurationError, match="a function that returns the connector for a key"):
+        pool(Lying())
+
+
 @pytest.mark.parametrize("option", ["check", "reset", "classify", "observer", "name"])
 def test_an_option_that_can_not_be_called_or_told_is_refused_when_the_pool_is_made(
     option: str,
@@ -372,10 +378,11 @@ def test_asyncio_connectors_are_held_to_the_same(run: Run) -> None:
                 await pool.acquire()
             pool.release(first)
         assert first.closes == 1
-        plain: Any = Conn
-        async with AsyncPool(plain) as wrong:
-            with pytest.raises(BadConnector, match="can not be awaited: use a coroutine function"):
-                await wrong.acquire()
+        for_threads: Any
+        for for_threads in (Conn, Lying()):
+            async with AsyncPool(for_threads) as wrong:
+                with pytest.raises(BadConnector, match="can not be awaited: connect by a corouti"):
+                    await wrong.acquire()
 
     run(scenario)
 

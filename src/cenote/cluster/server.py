@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from cenote.connection import Access, Address, TCPAddress, UnixAddress
+from cenote.connection import Access, Address, TCPAddress, UnixAddress, check_address
 from cenote.errors import ConfigurationError
 from cenote.local import local_server_address
 
@@ -42,7 +42,8 @@ class Server:
     name: str = ""
 
     def __post_init__(self) -> None:
-        check_address(self.address)
+        if not isinstance(self.address, LocalAddress):
+            check_address(self.address)
         if type(self.weight) not in (int, float) or not 0 < self.weight < math.inf:
             raise ConfigurationError(f"a server's weight is a number above 0, not {self.weight!r}")
         if not isinstance(self.name, str):
@@ -101,27 +102,6 @@ class LocalAddress(UnixAddress):
         return "local"
 
 
-def check_address(address: Address) -> None:
-    """Refuse what can not be an address, whatever was put into it.
-
-    Raises:
-        ConfigurationError: It is none, or has no host, no path, or no port from 1 to 65535.
-    """
-    if isinstance(address, LocalAddress):
-        return
-    if isinstance(address, TCPAddress):
-        _check_text(address.host, "host")
-        if type(address.port) is not int or not 1 <= address.port <= 65535:
-            raise ConfigurationError(f"a port is an int from 1 to 65535, not {address.port!r}")
-    elif isinstance(address, UnixAddress):
-        _check_text(address.path, "path")
-    else:
-        raise ConfigurationError(
-            f"a server's address is a TCPAddress or a UnixAddress, not {address!r}: "
-            "Server.at('host:port') reads one from text"
-        )
-
-
 def check_access(address: Address, access: Access) -> None:
     """Refuse what the private server of ``local://`` would not even look at.
 
@@ -140,11 +120,6 @@ def check_access(address: Address, access: Access) -> None:
             "local:// is a unix socket that serves you only, and speaks no TLS: leave tls, and "
             "what says something of it, out, or name a server that does (memcacheds://host)"
         )
-
-
-def _check_text(text: object, name: str) -> None:
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ConfigurationError(f"the {name} of an address is a text, not {text!r}")
 
 
 def parse_address(text: str) -> Address:

@@ -8,7 +8,7 @@ asyncio.
 from __future__ import annotations
 
 from cenote.connection.access import OPEN, Access
-from cenote.connection.address import Address, TCPAddress, UnixAddress
+from cenote.connection.address import Address, TCPAddress, UnixAddress, check_address
 from cenote.connection.credentials import AnyCredentials, Credentials, is_coroutine_source
 from cenote.connection.handshake import ProtocolChoice, Traits, check_login
 from cenote.connection.tls import TLS, AnyTLS, Securing, securing
@@ -26,6 +26,7 @@ __all__ = [
     "TCPAddress",
     "Traits",
     "UnixAddress",
+    "check_address",
     "check_login",
     "is_coroutine_source",
     "securing",

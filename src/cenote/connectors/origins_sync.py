@@ -6,6 +6,7 @@ from http import client
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from cenote.connection.address import TCPAddress, check_address
 from cenote.connection.tls import AnyTLS, Securing, securing
 from cenote.connectors.http_sync import HTTPConnection
 from cenote.errors import CenoteError, ConfigurationError
@@ -76,10 +77,15 @@ def http(
         tls: A ``cenote.TLS`` (its files are read again when they have changed) or an
             ``ssl.SSLContext``; True: ``TLS()``; None: no TLS.
         timeout: Seconds that ``fetch`` may take unless it says otherwise; None: no limit.
+
+    Raises:
+        ConfigurationError: The host is no name (``origin`` takes a URL), or the port no number.
     """
     secured = securing(tls)
-    usual = _PORTS["https" if secured else "http"]
-    return HTTPConnector(host, usual if port is None else port, secured, timeout)
+    if port is None:
+        port = _PORTS["https" if secured else "http"]
+    check_address(TCPAddress(host, port))
+    return HTTPConnector(host, port, secured, timeout)
 
 
 def origin(url: str, *, tls: AnyTLS | None = None) -> HTTPConnector:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from cenote.connection import failures, tls_failures
-from cenote.connection.address import Address, TCPAddress, UnixAddress
+from cenote.connection.address import Address, TCPAddress, UnixAddress, check_address
 from cenote.connection.opening_aio import Opening
 from cenote.connection.tls import AnyTLS, Securing, peer_name, securing
 from cenote.connectors import endings
@@ -112,9 +112,11 @@ def tcp(
     one_way: bool = False,
 ) -> AsyncStreamConnector:
     """Connect to a TCP service, with TLS or without; the arguments are those of ``Pool``'s."""
+    address = TCPAddress(host, port)
+    check_address(address)
     secured = securing(tls)
     name = peer_name(secured, server_hostname, host)
-    return AsyncStreamConnector(TCPAddress(host, port), secured, name, timeout, one_way)
+    return AsyncStreamConnector(address, secured, name, timeout, one_way)
 
 
 def unix(
@@ -126,6 +128,8 @@ def unix(
     one_way: bool = False,
 ) -> AsyncStreamConnector:
     """Connect to a service on a unix stream socket; the arguments are those of ``Pool``'s."""
+    address = UnixAddress(path)
+    check_address(address)
     secured = securing(tls)
     name = peer_name(secured, server_hostname, None)
-    return AsyncStreamConnector(UnixAddress(path), secured, name, timeout, one_way)
+    return AsyncStreamConnector(address, secured, name, timeout, one_way)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from cenote.connection.address import Address, TCPAddress, UnixAddress
+from cenote.connection.address import Address, TCPAddress, UnixAddress, check_address
 from cenote.connection.opening_sync import open_socket
 from cenote.connection.tls import AnyTLS, Securing, peer_name, securing
 from cenote.connectors import endings
@@ -100,10 +100,15 @@ def tcp(
         timeout: Seconds that a call of a stream may take unless it says otherwise; None: no limit.
         one_way: The server answers nothing: a connection that was only sent on may be used again.
             Otherwise it is closed, since an answer may still come.
+
+    Raises:
+        ConfigurationError: The host is no name, the port no number, or ``tls`` none of those.
     """
+    address = TCPAddress(host, port)
+    check_address(address)
     secured = securing(tls)
     name = peer_name(secured, server_hostname, host)
-    return StreamConnector(TCPAddress(host, port), secured, name, timeout, one_way)
+    return StreamConnector(address, secured, name, timeout, one_way)
 
 
 def unix(
@@ -119,6 +124,8 @@ def unix(
     Args:
         path: Of the socket.
     """
+    address = UnixAddress(path)
+    check_address(address)
     secured = securing(tls)
     name = peer_name(secured, server_hostname, None)
-    return StreamConnector(UnixAddress(path), secured, name, timeout, one_way)
+    return StreamConnector(address, secured, name, timeout, one_way)

@@ -30,8 +30,8 @@ class Sharing:
         check_hedge(self.hedge_after)
         for name in ("max_in_flight", "long_value"):
             number = getattr(self, name)
-            if number < 1:
-                raise ConfigurationError(f"{name} must be 1 or more, not {number!r}")
+            if type(number) is not int or number < 1:
+                raise ConfigurationError(f"{name}={number!r} is not an integer of 1 or more")
 
     def check(self, max_size: int) -> None:
         """Refuse what can not be done with at most so many connections to a server.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from inspect import isawaitable, iscoroutine, iscoroutinefunction, isfunction
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from cenote.errors import BadConnector, ConfigurationError
 from cenote.pool.options import Default, PoolOptions
@@ -22,6 +22,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 Verdict = Literal["ok", "discard", "invalidate_all"]
 Classify = Callable[[BaseException], Verdict]
+Fit: TypeAlias = Callable[[Any], Any] | None
 
 
 class Connector(Protocol[T]):
@@ -117,11 +118,10 @@ def hooks(
         ConfigurationError: The connector can neither be called nor has ``connect`` and ``close``;
             it is a class, or one for asyncio; or another argument can not be called.
     """
-    own = _own(connector)
-    connect = _plain(connector) if own is None else own[0]
-    if iscoroutinefunction(connector if own is None else connect):
+    opens, close, fit = _required(connector)
+    if iscoroutinefunction(connector) or iscoroutinefunction(opens):
         raise ConfigurationError(f"{connector!r} connects by a coroutine: use AsyncPool")
-    close = _close if own is None else own[1]
+    connect = opens if fit is None else lambda timeout: fit(opens(timeout))
     return Hooks(connect, close, *_optional(connector, check, reset, classify))
 
 
@@ -133,7 +133,10 @@ def async_hooks(
     classify: Classify | None = None,
 ) -> AsyncHooks[T]:
     """As ``hooks``, for an ``AsyncConnector`` or a callable that returns an awaitable."""
-    connect, close = _own(connector) or (_awaited(connector), _close)
+    opens, close, fit = _required(connector)
+    connect = opens
+    if fit is not None or not iscoroutinefunction(opens):
+        connect = _awaited(connector, opens, fit)
     return AsyncHooks(connect, close, *_optional(connector, check, reset, classify))
 
 
@@ -156,6 +159,19 @@ def check_needs(found: Hooks[T] | AsyncHooks[T], options: PoolOptions) -> None:
         )
 
 
+def check_maker(connector_for_key: object) -> None:
+    """Refuse what can not make a connector for a key.
+
+    Raises:
+        ConfigurationError: It can not be called.
+    """
+    if not callable(connector_for_key):
+        raise ConfigurationError(
+            f"{connector_for_key!r} can not be called: a keyed pool is given a function that "
+            "returns the connector for a key"
+        )
+
+
 def judge(classify: Classify | None, error: BaseException) -> Verdict:
     """Say what becomes of a connection whose lease ended with ``error``.
 
@@ -171,11 +187,12 @@ def judge(classify: Classify | None, error: BaseException) -> Verdict:
         return "discard"
 
 
-def _own(connector: object) -> tuple[Callable[[float], Any], Callable[[Any], object]] | None:
-    """Return a connector's own two methods; ``None``: it is a callable that opens a resource."""
+def _required(connector: object) -> tuple[Callable[[float], Any], Callable[[Any], object], Fit]:
+    """Return what opens a resource, what closes it, and whether it must be seen to be fit."""
     connect, close = getattr(connector, "connect", None), getattr(connector, "close", None)
     if connect is None and callable(connector):
-        return None
+        factory = cast("Callable[[], Any]", connector)
+        return lambda _timeout: factory(), _close, _closeable
     if not (callable(connect) and callable(close)):
         raise ConfigurationError(
             f"{connector!r} is no connector: pass an object with connect(timeout) and "
@@ -187,25 +204,21 @@ def _own(connector: object) -> tuple[Callable[[float], Any], Callable[[Any], obj
             f"{name} is a class with connect and close: pass {name}() if that is a connector, or "
             f"lambda: {name}(...) if it is what the pool is to keep"
         )
-    return connect, close
+    return connect, close, None
 
 
-def _plain(connector: object) -> Callable[[float], Any]:
-    factory = cast("Callable[[], Any]", connector)
-    return lambda _timeout: _closeable(factory())
-
-
-def _awaited(connector: object) -> Callable[[float], Awaitable[Any]]:
-    factory = cast("Callable[[], Any]", connector)
-
-    async def connect(_timeout: float) -> Any:
-        made = factory()
-        if not isawaitable(made):
+def _awaited(
+    connector: object, opens: Callable[[float], Any], fit: Fit
+) -> Callable[[float], Awaitable[Any]]:
+    async def connect(timeout: float) -> Any:
+        opening = opens(timeout)
+        if not isawaitable(opening):
             raise BadConnector(
-                f"{connector!r} returned {made!r}, which can not be awaited: use a coroutine "
-                "function, or Pool"
+                f"{connector!r} returned {opening!r}, which can not be awaited: connect by a "
+                "coroutine, or use Pool"
             )
-        return _closeable(await made)
+        resource = await opening
+        return resource if fit is None else fit(resource)
 
     return connect
 

@@ -23,7 +23,7 @@ from typing import Any, Literal, Self, TypeVar
 from cenote.errors import LeaseError, WrongLoop
 from cenote.pool import options, registry
 from cenote.pool.aio import AsyncPool
-from cenote.pool.connector import AsyncConnector, AsyncHooks, Classify, async_hooks
+from cenote.pool.connector import AsyncConnector, AsyncHooks, Classify, async_hooks, check_maker
 from cenote.pool.driver_aio import AsyncDriver
 from cenote.pool.fast_path_aio import AsyncKeyedFront
 from cenote.pool.keyed_advice import KeyedAdvice
@@ -171,6 +171,7 @@ class AsyncKeyedPool(AsyncKeyedFront[K, T], KeyedAdvice[K]):
         rng: random.Random | None = None,
     ) -> None:
         options.check_shares(max_total, turn_after)
+        check_maker(connector_for_key)
         self.options = PoolOptions(
             max_size=options.per_key(max_per_key), timeout=timeout, max_waiting=max_waiting,
             fairness=fairness, fair_after=fair_after, order=order, max_connecting=max_connecting,

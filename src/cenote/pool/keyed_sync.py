@@ -22,7 +22,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from cenote.errors import LeaseError
 from cenote.pool import options, registry
-from cenote.pool.connector import Classify, Connector, Hooks, hooks
+from cenote.pool.connector import Classify, Connector, Hooks, check_maker, hooks
 from cenote.pool.driver_sync import Driver
 from cenote.pool.fast_path_sync import KeyedFront
 from cenote.pool.keeper_sync import KEEPER
@@ -147,6 +147,7 @@ class KeyedPool(KeyedFront[K, T], KeyedAdvice[K]):
         rng: random.Random | None = None,
     ) -> None:
         options.check_shares(max_total, turn_after)
+        check_maker(connector_for_key)
         self.options = PoolOptions(
             max_size=options.per_key(max_per_key), timeout=timeout, max_waiting=max_waiting,
             fairness=fairness, fair_after=fair_after, order=order, max_connecting=max_connecting,

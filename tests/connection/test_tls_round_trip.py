@@ -200,6 +200,34 @@ async def test_a_deadline_that_has_passed_sends_nothing(trusting, serving) -> No
         connection.close()
 
 
+async def test_a_context_may_make_objects_of_its_own(certificates, serving) -> None:
+    """As those do that log what is said, or hand it to another library."""
+    said, heard = [], []
+
+    class Listening(ssl.SSLObject):
+        def write(self, data):
+            said.append(bytes(data))
+            return super().write(data)
+
+        def read(self, *arguments, **named):
+            data = super().read(*arguments, **named)
+            heard.append(data)
+            return data
+
+    context = ssl.create_default_context(cafile=certificates.authority.path)
+    context.sslobject_class = Listening
+
+    def script(peer: TLSPeer) -> None:
+        peer.introduce()
+        peer.expect(b"get k\r\n", VALUE)
+
+    async with TLSPeer(serving, script) as peer:
+        connection = sync.connect(peer.address, Access(tls=Securing(context)), timeout=WAIT)
+        assert connection.exchange(get(b"k"), soon()) == ITEM
+        connection.close()
+    assert (said[-1], heard[-1]) == (b"get k\r\n", VALUE)
+
+
 def nothing(_: bytes) -> bytes:
     return b""
 

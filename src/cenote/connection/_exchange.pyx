@@ -6,10 +6,10 @@ The strategy is written there. What is different here:
 1. One `send` and one `recv` with the GIL released once for both; the reply is parsed where it was
    received, in a buffer on the stack. A data block that did not come in the same segment as its
    header is received straight into its bytes object. Nothing is kept between two exchanges.
-2. `ask` is that one round trip, and all that most exchanges need. Everything else (a reply in
-   several segments, fences of posted requests, a payload that does not fit the socket, a signal, a
-   short deadline) goes on in `drain` and `send_while_reading`, which the other verbs share.
-   So is TLS, as long as the request fits in one record.
+2. `ask` is that one round trip, and all that most exchanges need, over TLS too where the request
+   fits in one record. Everything else (a reply in several segments, fences of posted requests, a
+   payload that does not fit the socket, a signal, a short deadline) goes on in `drain` and
+   `send_while_reading`, which the other verbs share.
 3. A system call that a signal interrupted ends here: handlers run, and the deadline is looked at.
    (A signal in the microseconds between `send` and `recv` is handled when `recv` ends.)
 4. The flag that lets one caller in is exchanged atomically, so it holds without a GIL too.

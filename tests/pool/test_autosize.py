@@ -1,19 +1,22 @@
-"""A pool that moves its own limit, in virtual time, under traffic of several kinds.
+"""A pool that moves its own limit, under traffic of several kinds and many seeds.
 
-Strategy: a scenario is a rate of callers over time. The asyncio pool serves it in a virtual loop,
-with ``autosize`` on. The same callers are then let queue for fixed numbers of connections until the
-least is found that keeps the target: the best fixed size, which only who knows the traffic knows.
+Strategy: a scenario is a rate of callers over time, and a seed by which they come. A queue that the
+``Autosizer`` sizes serves them (``sized_queue.py``), so that many seeds can be tried; for one seed
+of each kind the asyncio pool does it in virtual time, and must do the very same. The same callers
+are then let queue for fixed numbers of connections until the least is found that keeps the target:
+the best fixed size, which only who knows the traffic knows.
+
+Whoever does not know the traffic may be unlucky: where callers happen to come closely more
+connections seem to be needed than are, and who begins in the midst of a burst keeps callers waiting
+until he knows. So what is promised is kept to the letter with most seeds, and missed by little with
+the others: at most half as many callers again wait too long, and there are two connections more.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
-from random import Random
+import os
 
 import pytest
 
@@ -21,55 +24,31 @@ from cenote import AsyncPool, Observer
 from tests.pool.conftest import Run
 from tests.pool.doubles import GatedConnector
 from tests.pool.links import HandDriven
+from tests.pool.sized_queue import (
+    FIRST,
+    HIGH,
+    KINDS,
+    LOW,
+    SHARE,
+    TARGET,
+    Arrivals,
+    Course,
+    Kind,
+    SizedQueue,
+    best_fixed,
+    callers,
+)
 from tests.pool.virtual_time import virtual_clock
 
-TARGET = 0.02
-HOLD = 0.1
-SHARE = 0.99
+SEEDS = range(50) if os.environ.get("CENOTE_PROOF") == "1" else range(3)
+MORE = 1.2  # times the best fixed size
+UNLUCKY = 0.2  # share of the seeds
 
-Traffic = Callable[[float], float]
-
-
-@dataclass
-class Course:
-    """What happened.
-
-    Attributes:
-        waits: Of each caller, in seconds.
-        moves: When the limit moved, whereto, and why.
-        sizes: Live connections, sampled ten times a second.
-    """
-
-    waits: list[float] = field(default_factory=list)
-    moves: list[tuple[float, int, str]] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
+each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 
 
-def bursty(now: float) -> float:
-    """Three times as many callers for five seconds out of every twenty."""
-    return 90.0 if now % 20 < 5 else 30.0
-
-
-def diurnal(now: float) -> float:
-    """A day of 300 seconds."""
-    return 60.0 - 45.0 * math.cos(2 * math.pi * now / 300)
-
-
-def spike(now: float) -> float:
-    """Steady, but for one minute."""
-    return 120.0 if 150 <= now < 210 else 30.0
-
-
-def callers(traffic: Traffic, seconds: float) -> Iterator[tuple[float, float]]:
-    """Yield when callers come, and how long they hold: by chance, the same each time."""
-    rng, now, most = Random(5), 0.0, 130.0
-    while (now := now + rng.expovariate(most)) < seconds:
-        if rng.random() < traffic(now) / most:
-            yield now, rng.expovariate(1 / HOLD)
-
-
-async def served(traffic: Traffic, seconds: float) -> Course:
-    """Serve the traffic with a pool that sizes itself."""
+async def served(arrivals: Arrivals, seconds: float) -> Course:
+    """Serve callers with a pool that sizes itself."""
     clock, course = virtual_clock(), Course()
     began = clock.now
 
@@ -85,69 +64,71 @@ async def served(traffic: Traffic, seconds: float) -> Course:
 
     async def watch() -> None:
         while clock.now < began + seconds:
-            course.sizes.append(pool.stats().size)
+            course.largest = max(course.largest, pool.stats().size)
             await asyncio.sleep(0.1)
 
     pool = AsyncPool(
-        GatedConnector(clean=True), autosize=(2, 60), max_size=5, target_wait=TARGET, timeout=60.0,
-        max_connecting=8, clock=clock, observer=Notes(),
+        GatedConnector(clean=True), autosize=(LOW, HIGH), max_size=FIRST, target_wait=TARGET,
+        timeout=60.0, max_connecting=8, clock=clock, observer=Notes(),
     )  # fmt: skip
     async with pool, asyncio.TaskGroup() as group:
         group.create_task(watch())
-        for at, hold in callers(traffic, seconds):
+        for at, hold in arrivals:
             await asyncio.sleep(max(0.0, began + at - clock.now))
             group.create_task(use(hold))
     return course
 
 
-def best_fixed(traffic: Traffic, seconds: float) -> int:
-    """Return the least number of connections with which the same callers wait no longer."""
-    arrivals, size = list(callers(traffic, seconds)), 1
-    while late(queue(arrivals, size)) > 1 - SHARE:
-        size += 1
-    return size
+def course_of(kind: Kind, seed: int) -> tuple[Course, int]:
+    """Return what happens with one seed, and the best fixed size."""
+    arrivals = list(callers(kind.traffic, kind.seconds, seed))
+    return SizedQueue(arrivals).serve(), best_fixed(arrivals)
 
 
-def queue(arrivals: list[tuple[float, float]], size: int) -> list[float]:
-    free, waits = [0.0] * size, []
-    for at, hold in arrivals:
-        start = max(at, free[0])
-        heapq.heapreplace(free, start + hold)
-        waits.append(start - at)
-    return waits
-
-
-def late(waits: list[float]) -> float:
-    """Return the share of those who waited longer than the target."""
-    return sum(wait > TARGET for wait in waits) / len(waits)
-
-
-def turns(moves: list[tuple[float, int, str]]) -> int:
-    """Count how often the limit changed its direction."""
-    limits = [5, *(limit for _, limit, _ in moves)]
-    steps = [after - before for before, after in pairwise(limits)]
-    return sum(one * other < 0 for one, other in pairwise(steps))
+def is_kept(kind: Kind, course: Course, best: int) -> bool:
+    """Say whether all that is promised is kept to the letter."""
+    most = max(course.largest, *course.limits)
+    return (
+        course.late <= 1 - SHARE and most <= math.ceil(best * MORE) and course.turns <= kind.turns
+    )
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize(
-    ("traffic", "seconds", "most_turns"),
-    [(bursty, 240.0, 1), (diurnal, 600.0, 4), (spike, 360.0, 2)],
-    ids=["bursty", "diurnal", "spike"],
-)
-def test_it_keeps_the_target_without_oscillating_nor_more_connections_than_it_takes(
-    virtually: Run, traffic: Traffic, seconds: float, most_turns: int
-) -> None:
+@each_kind
+def test_a_pool_does_what_the_queue_does_and_keeps_the_target(virtually: Run, kind: Kind) -> None:
+    arrivals = list(callers(kind.traffic, kind.seconds, 5))
+    expected, best = course_of(kind, 5)
+
     async def scenario() -> None:
-        course = await served(traffic, seconds)
-        best = best_fixed(traffic, seconds)
-        limits = [limit for _, limit, _ in course.moves]
-        assert late(course.waits) <= 1 - SHARE, (late(course.waits), best, course.moves)
-        assert max(course.sizes) <= math.ceil(best * 1.2), (max(course.sizes), best, course.moves)
-        assert max(limits) <= math.ceil(best * 1.2), (best, course.moves)
-        assert turns(course.moves) <= most_turns, course.moves
+        course = await served(arrivals, kind.seconds)
+        assert course.limits == expected.limits
+        assert course.late == pytest.approx(expected.late, abs=1e-3)
+        assert is_kept(kind, course, best), (course.late, course.largest, best, course.moves)
 
     virtually(scenario)
+
+
+@pytest.mark.proof
+@each_kind
+def test_it_keeps_the_target_without_oscillating_nor_more_connections_than_it_takes(
+    kind: Kind,
+) -> None:
+    unlucky = []
+    for seed in SEEDS:
+        course, best = course_of(kind, seed)
+        figures = (seed, course.late, course.largest, best, course.moves)
+        assert course.late <= 1.5 * (1 - SHARE), figures
+        assert max(course.largest, *course.limits) <= math.ceil(best * MORE) + 2, figures
+        assert course.turns <= kind.turns + 1, figures
+        unlucky += [] if is_kept(kind, course, best) else [figures[:4]]
+    assert len(unlucky) <= UNLUCKY * len(SEEDS), unlucky
+
+
+def test_few_callers_whose_leases_have_not_ended_yet_are_not_taken_for_very_long_leases() -> None:
+    """It once concluded from two callers a second that leases last for eleven minutes."""
+    kind = KINDS["diurnal"]
+    arrivals = [one for one in callers(kind.traffic, kind.seconds, 14) if one[0] < 60.0]
+    assert max(SizedQueue(arrivals).serve().limits) <= 12
 
 
 def sized() -> HandDriven:

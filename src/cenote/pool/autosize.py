@@ -4,10 +4,11 @@ Strategy: at each sample the present load is estimated, and the size it needs is
 (``sizing.py``). The rate is that of the longest span over which callers have come at one rate, as
 far as chance lets one tell: a jump is seen in the newest sample, and what is steady is measured
 well. It is taken at the lower end of what is likely, or the luckiest sample of a minute would
-decide. How long leases are held is measured in the same way; those that have not come back for long
-count too.
+decide; some connections to spare make up for that where it is measured well. How long leases are
+held is measured in the same way; those that have not come back for long count too.
 
-A need counts once two samples running show it, or at once if somebody waits. What was needed
+A need counts once two samples running show it, or at once if somebody waits. Then a jump is
+believed sooner, and the rate taken lower still, since it is that of a short span. What was needed
 lately is remembered for ``_MEMORY`` seconds. The limit is raised as soon as more
 is needed than it allows; it is lowered to the most that was needed in all that time, and only if
 that is well below. So bursts that come again and again, or a load that wavers, move nothing.
@@ -27,10 +28,11 @@ _WINDOW = 128  # samples that are kept
 _MEMORY = 60.0  # seconds that a need is remembered
 _SLACK = 0.15  # share of the limit by which the need must be smaller for it to be lowered
 _CHANCE = 4.0  # standard deviations that chance explains
+_LESS_CHANCE = 3.0  # the same of a rate while somebody waits
 _MOST_VARIATION = 3.0
-_DOUBT = 2.0  # standard deviations by which the rate is taken lower than it was seen
-_LESS_DOUBT = 1.5  # the same while somebody waits
-_SPARE = 1  # connections beyond the need, in return for the doubt
+_DOUBT = 2.5  # standard deviations by which the rate is taken lower than it was seen
+_MORE_DOUBT = 3.0  # the same while somebody waits
+_SPARE = 2  # connections beyond the need, to make up for the doubt
 _LEAST_RATE = 1e-3
 _LONGER = 1.5  # times what came back: when more is out and asked for, leases have become longer
 
@@ -114,22 +116,23 @@ class Autosizer:
             return None
         span = self._steady_span()
         recent = measure(samples[-1], samples[-1 - span]) or whole
-        doubt = _LESS_DOUBT if samples[-1].waiting else _DOUBT
+        doubt = _MORE_DOUBT if samples[-1].waiting else _DOUBT
         certain = max(0.0, recent.callers - doubt * math.sqrt(recent.callers))
         rate = max(certain / recent.seconds, _LEAST_RATE)
         duration, variation = self._holding(whole, recent)
         busy = sum(stats.used for stats in samples) / len(samples)
         if busy > whole.rate * whole.duration * _LONGER:  # what is out has not come back for long
-            duration = max(duration, busy / rate)
+            duration = max(duration, busy / whole.rate)
         return Load(recent.seconds, math.ceil(rate * recent.seconds), duration, variation)
 
     def _steady_span(self) -> int:
         """Return over how many samples callers have come at one rate, as far as one can tell."""
         samples, span = self._samples, 1
+        chance = _LESS_CHANCE if samples[-1].waiting else _CHANCE
         while 2 * span < len(samples):
             newer = callers(samples[-1]) - callers(samples[-1 - span])
             older = callers(samples[-1 - span]) - callers(samples[-1 - 2 * span])
-            if abs(newer - older) > _CHANCE * math.sqrt(newer + older) + 1:
+            if abs(newer - older) > chance * math.sqrt(newer + older) + 1:
                 break
             span *= 2
         return min(span, len(samples) - 1)

@@ -283,6 +283,11 @@ def test_an_answer_that_fails_is_logged_and_the_next_is_given(
 # Life.
 
 
+def test_a_socket_in_no_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"can not serve at .*/absent/pools\.sock: No such"):
+        serve(str(tmp_path / "absent/pools.sock"))
+
+
 def test_an_endpoint_that_is_taken_is_an_error_at_once(served: Service) -> None:
     with pytest.raises(OSError, match="in use"):
         serve(served.endpoint)

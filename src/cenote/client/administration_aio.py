@@ -74,7 +74,7 @@ class AsyncAdministration(AsyncBase):
 
     @contextmanager
     async def connection(self, server: str | None = None) -> AsyncIterator[AsyncConnection]:
-        """Lease a connection to a server, to be used by nobody else in an ``async with`` block.
+        """Lease a connection to a server, used by nobody else: for ``async with``.
 
         What is sent on it is made by ``cenote.protocol``, as in ``await
         connection.exchange(protocol.get(b"key"), deadline)``; for a client with

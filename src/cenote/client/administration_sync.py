@@ -73,7 +73,7 @@ class Administration(Base):
 
     @contextmanager
     def connection(self, server: str | None = None) -> Iterator[Connection]:
-        """Lease a connection to a server, to be used by nobody else in an ``with`` block.
+        """Lease a connection to a server, used by nobody else: for ``with``.
 
         What is sent on it is made by ``cenote.protocol``, as in ``await
         connection.exchange(protocol.get(b"key"), deadline)``; for a client with

@@ -303,6 +303,16 @@ async def _some_turns() -> None:
 
 
 def _listen(endpoint: Endpoint) -> socket.socket:
+    try:
+        return _bound(endpoint)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        text = f"can not serve at {endpoint}: {os.strerror(error.errno)}"
+        raise OSError(error.errno, text) from error
+
+
+def _bound(endpoint: Endpoint) -> socket.socket:
     if not endpoint.path:
         family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
         return socket.create_server((endpoint.host, endpoint.port), family=family)

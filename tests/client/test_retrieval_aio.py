@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from datetime import timedelta
 
 import pytest
 
+from cenote.client import unreadable
 from cenote.client.aio import AsyncClient
 from cenote.client.outcome import Item
 from cenote.errors import InvalidArgument, InvalidKey, UnknownFlagsWarning
@@ -234,3 +237,25 @@ async def test_a_wrong_ttl_is_refused_by_every_command(client_aio, ttl):
     with pytest.raises(InvalidArgument):
         await client_aio.get_or_compute("k", lambda: 1, ttl)
     assert await client_aio.get("k") is None
+
+
+async def test_what_was_warned_of_is_not_remembered_for_ever(client_aio, server, monkeypatch):
+    """Not by us, nor in a module: the text holds the key."""
+    monkeypatch.setattr(unreadable, "MOST", 8)
+    async with AsyncClient(server.url, serde=Foreign()) as foreign:
+        for number in range(40):
+            await foreign.set(f"u{number}", b"secret")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for number in range(40):
+            for _ in range(2):
+                assert await client_aio.get(f"u{number}") is None
+    assert 40 <= len(told) < 60  # each key once, but for those that are forgotten in between
+    noted = [
+        text
+        for module in list(sys.modules.values())
+        for text in (vars(module).get("__warningregistry__") or ())
+        if "read as a miss" in str(text)
+    ]
+    assert noted == []
+    assert len(unreadable._REGISTRY) <= 9

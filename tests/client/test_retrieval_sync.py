@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from datetime import timedelta
 
 import pytest
 
+from cenote.client import unreadable
 from cenote.client.sync import Client
 from cenote.client.outcome import Item
 from cenote.errors import InvalidArgument, InvalidKey, UnknownFlagsWarning
@@ -233,3 +236,25 @@ def test_a_wrong_ttl_is_refused_by_every_command(client_sync, ttl):
     with pytest.raises(InvalidArgument):
         client_sync.get_or_compute("k", lambda: 1, ttl)
     assert client_sync.get("k") is None
+
+
+def test_what_was_warned_of_is_not_remembered_for_ever(client_sync, server, monkeypatch):
+    """Not by us, nor in a module: the text holds the key."""
+    monkeypatch.setattr(unreadable, "MOST", 8)
+    with Client(server.url, serde=Foreign()) as foreign:
+        for number in range(40):
+            foreign.set(f"u{number}", b"secret")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for number in range(40):
+            for _ in range(2):
+                assert client_sync.get(f"u{number}") is None
+    assert 40 <= len(told) < 60  # each key once, but for those that are forgotten in between
+    noted = [
+        text
+        for module in list(sys.modules.values())
+        for text in (vars(module).get("__warningregistry__") or ())
+        if "read as a miss" in str(text)
+    ]
+    assert noted == []
+    assert len(unreadable._REGISTRY) <= 9

@@ -175,7 +175,7 @@ async def test_options_that_do_not_go_together_are_refused() -> None:
         AsyncClient("a", hedge_after=0.1, max_size=1)
     with pytest.raises(ConfigurationError, match="needs two connections"):
         AsyncClient("memcached://a?max_size=1&discovery=dns", hedge_after=0.1)
-    with pytest.raises(ConfigurationError, match="is an option of AsyncClient"):
+    with pytest.raises(ConfigurationError, match=r"option of AsyncClient: .* Leave it out"):
         Client("memcached://a?hedge_after=0.1")
     for text in ("p95", "0.1", "none"):
         await AsyncClient(f"memcached://a?hedge_after={text}").close()

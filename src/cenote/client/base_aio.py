@@ -8,12 +8,12 @@ command takes None for "nothing is stored": none of them knows the policy.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Self
 
 from cenote import protocol
+from cenote.client import unreadable
 from cenote.client.hot_path import AsyncHot, KeyEncoder
 from cenote.client.keys import AnyKey
 from cenote.client.options import ClientOptions
@@ -23,7 +23,7 @@ from cenote.client.ttl import Ttl, exptime
 from cenote.client.values import LEASE
 from cenote.cluster import Server
 from cenote.cluster.aio import AsyncCluster, AsyncWay
-from cenote.errors import NodeDown, UnknownFlagsWarning, UnreadableValue, ValueTooLarge
+from cenote.errors import NodeDown, UnreadableValue, ValueTooLarge
 from cenote.node.aio import AsyncNode
 from cenote.pool import Observer
 from cenote.protocol import MetaReply, Request, binary
@@ -226,7 +226,7 @@ class AsyncBase(AsyncHot):
         if flags == LEASE:
             return
         self._unreadable += 1
-        warnings.warn(f"{key!r}: {error}; read as a miss", UnknownFlagsWarning, stacklevel=3)
+        unreadable.warn(f"{key!r}: {error}; read as a miss", above=2)
 
     async def _is_lease(self, key: AnyKey, wire: bytes, deadline: float) -> bool:
         """Tell whether an empty item is somebody's lease (see ``get_or_compute``), not a value."""

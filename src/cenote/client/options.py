@@ -231,7 +231,8 @@ def _parsed(name: str, text: str) -> Any:
     if name in SHARING_NAMES:
         raise ConfigurationError(
             f"{name} is an option of AsyncClient: in threads every request has a connection to "
-            "itself, so there is none to share, and a second try would cost one"
+            "itself, so there is none to share, and the loser of two tries would cost one. Leave "
+            "it out, or use AsyncClient; against a slow server Replicas and a short timeout help"
         )
     types = _TYPES | _TLS_TYPES
     if name not in types:

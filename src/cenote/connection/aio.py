@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from cenote.connection import failures, tls_failures
 from cenote.connection._exchange_aio import AsyncChannel
@@ -22,11 +22,14 @@ from cenote.errors import ClientError, ConnectionLost, OperationTimeout
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from cenote.connection.address import Address
     from cenote.connection.credentials import AnyCredentials, Credentials
+    from cenote.connection.login import Flight
     from cenote.connection.tls import Securing
     from cenote.connection.whereabouts import Whereabouts
+    from cenote.protocol import Reply
 
 
 class AsyncConnection(AsyncChannel):
@@ -146,9 +149,14 @@ async def _shake_hands(
             except ClientError as error:  # a refusal, behind which nothing can be believed
                 flight = steps.throw(error)
             else:
-                flight = steps.send(replies)
+                flight, traits = await _advance(steps, replies, access, deadline)
+                if traits is not None:
+                    return traits
     except StopIteration as done:
         return cast(Traits, done.value)
+    except _TooLong as error:
+        seconds = monotonic() - began
+        raise failures.connect_timed_out(connection.address, seconds, _PROVING) from error
     except OperationTimeout as error:
         seconds, state = monotonic() - began, f"{error}; {other_protocol(access.protocol)}"
         raise failures.connect_timed_out(connection.address, seconds, state) from error
@@ -157,3 +165,41 @@ async def _shake_hands(
         if access.tls is not None and not error.replied:
             raise tls_failures.unwelcome(connection.address, error, advice) from error
         raise failures.hung_up(connection.address, error, advice) from error
+
+
+_PROVING: Final = "working out the proof of the password"
+
+
+class _TooLong(Exception):
+    """The deadline passed while the next flight was worked out."""
+
+
+async def _advance(
+    steps: Handshake, replies: Sequence[Reply], access: Access, deadline: float
+) -> tuple[Flight, Traits | None]:
+    """Return what is to be said to these replies, or what the handshake has learned.
+
+    Whoever logs in by SASL may have to work it out: SCRAM takes a millisecond for 4,096 iterations,
+    and a server may ask for two hundred times as many. That is done in a thread, without the GIL.
+
+    Raises:
+        _TooLong: It was not worked out by the deadline; the thread is left behind.
+    """
+    if access.credentials is None or access.protocol != "binary":
+        return _step(steps, replies)
+    limit = asyncio.timeout(deadline - monotonic())
+    try:
+        async with limit:
+            return await asyncio.to_thread(_step, steps, replies)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise _TooLong from error
+
+
+def _step(steps: Handshake, replies: Sequence[Reply]) -> tuple[Flight, Traits | None]:
+    """Take a step of a handshake; its end can not be raised through a coroutine."""
+    try:
+        return steps.send(replies), None
+    except StopIteration as done:
+        return (), cast(Traits, done.value)

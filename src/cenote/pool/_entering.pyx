@@ -22,6 +22,24 @@ cdef extern from *:
     #define CENOTE_SET_AM_SEND(type, function) \\
         (((PyTypeObject *)(type))->tp_as_async->am_send = (sendfunc)(function))
 
+    /* From Python 3.12 on, `await` asks this slot. Raised from Cython each result would have a
+       traceback. */
+    static PyObject *cenote_next(PyObject *self) {
+        PyObject *stop, *result = NULL;
+        PySendResult status = Py_TYPE(self)->tp_as_async->am_send(self, Py_None, &result);
+        if (status != PYGEN_RETURN) return result;
+        if (PyTuple_Check(result) || PyExceptionInstance_Check(result)) {
+            stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+            Py_DECREF(result);
+            result = stop;
+        }
+        if (result == NULL) return NULL;
+        if (result != Py_None) PyErr_SetObject(PyExc_StopIteration, result);
+        Py_DECREF(result);
+        return NULL;
+    }
+    #define CENOTE_SET_NEXT(type) ((PyTypeObject *)(type))->tp_iternext = cenote_next
+
     static void cenote_set_vectorcall(PyObject *type, Py_ssize_t offset) {
         ((PyTypeObject *)type)->tp_vectorcall_offset = offset;
         ((PyTypeObject *)type)->tp_call = PyVectorcall_Call;
@@ -69,6 +87,7 @@ cdef extern from *:
         PYGEN_NEXT
 
     void CENOTE_SET_AM_SEND(object type, void *function)
+    void CENOTE_SET_NEXT(object type)
     void CENOTE_SET_MEMORY(object type, int which)
     void cenote_set_vectorcall(object type, Py_ssize_t offset)
     int cenote_set_method(object type, object name, object method) except -1
@@ -337,3 +356,5 @@ cenote_set_vectorcall(Bound, <char *>&a_bound._call - <char *><PyObject *>a_boun
 cenote_set_vectorcall(Entering, <char *>&an_entering._call - <char *><PyObject *>an_entering)
 CENOTE_SET_AM_SEND(Entering, <void *>send)
 CENOTE_SET_AM_SEND(Done, <void *>send_done)
+CENOTE_SET_NEXT(Entering)
+CENOTE_SET_NEXT(Done)

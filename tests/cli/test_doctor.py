@@ -34,6 +34,20 @@ def test_the_server_is_asked_for_its_version_and_commands(
     assert re.search(r"memcached [\d.]+, meta commands, [\d.]+ ms a round trip", finding.says)
 
 
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        (
+            "memcached://127.0.0.1:1",
+            "start one there (memcached -l 127.0.0.1 -p 1), or name another",
+        ),
+        ("unix:///absent/m.sock", "start one there (memcached -s /absent/m.sock), or name another"),
+    ],
+)
+def test_it_says_how_to_start_the_server_that_is_missing(url: str, remedy: str) -> None:
+    assert found("server", url).remedy.startswith(remedy)
+
+
 def test_a_server_that_is_not_there_is_missing_and_exit_code_1(run: Run) -> None:
     with MemcachedServer() as server:
         server.stop()

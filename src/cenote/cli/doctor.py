@@ -30,6 +30,7 @@ from cenote.cli.failures import one_line
 from cenote.cli.options import NOT_FOUND, client_of, json_option
 from cenote.client.url import read_servers, without_password
 from cenote.cluster.server import LOCAL
+from cenote.connection import TCPAddress
 from cenote.errors import CenoteError, ConnectRejected, LocalServerError
 
 State = Literal["fine", "note", "missing"]
@@ -37,7 +38,6 @@ State = Literal["fine", "note", "missing"]
 PACKAGE = Path(cenote.__file__).parent
 _NOT_COMPILED = "not compiled: their pure twins do the same, more slowly"
 _COMPILE = "apt install gcc python3-dev && pip install --force-reinstall --no-binary cenote cenote"
-_START_ONE = "start one there (memcached -l 127.0.0.1 -p 11211), or name another with --url"
 _MARKS = {"fine": ("ok", "green"), "note": ("note", "yellow"), "missing": ("MISSING", "bold red")}
 
 
@@ -137,12 +137,18 @@ def _server(url: str) -> Finding:
     try:
         return Finding("server", "fine", _answer_of(url))
     except (CenoteError, OSError) as error:
-        return Finding("server", "missing", f"{shown}: {one_line(error)}", _remedy(error))
+        return Finding("server", "missing", f"{shown}: {one_line(error)}", _remedy(error, url))
 
 
-def _remedy(error: BaseException) -> str:
-    """Return what to do: the message says it, of a server that is there and lets nobody in."""
-    return "" if isinstance(error, ConnectRejected) else _START_ONE
+def _remedy(error: BaseException, url: str) -> str:
+    """Return what to do, where the message does not say it."""
+    if isinstance(error, (ConnectRejected, LocalServerError)):
+        return ""
+    address = read_servers(url).servers[0].address
+    place = f"-s {address}"
+    if isinstance(address, TCPAddress):
+        place = f"-l {address.host} -p {address.port}"
+    return f"start one there (memcached {place}), or name another with --url"
 
 
 def _answer_of(url: str) -> str:

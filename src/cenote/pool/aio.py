@@ -247,6 +247,7 @@ class AsyncPool(AsyncDriver[T]):
 
         Raises:
             PoolClosed: The pool has been closed.
+            BadConnector: The connector returns what can not be pooled.
             WrongLoop: The pool belongs to another event loop.
         """
         entry = self.checkout_nowait() or self._slow.attempt(self._enter())

@@ -256,6 +256,7 @@ class Pool(Driver[T]):
 
         Raises:
             PoolClosed: The pool has been closed.
+            BadConnector: The connector returns what can not be pooled.
         """
         entry = self.checkout_nowait() or self._try()
         return None if entry is None else self.stack.lend(entry)

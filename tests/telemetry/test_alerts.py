@@ -10,12 +10,13 @@ from dataclasses import replace
 import pytest
 
 from cenote import ConfigurationError, Pool, PoolTimeout
+from cenote.node.health import Condition, State
 from cenote.telemetry import RULES, Alert, Alerts, Rule, signals
 from cenote.telemetry.alerts import Judge
 from tests.telemetry.conftest import Thing
 from tests.telemetry.stats import stats
 
-BUSY, SLOW, EXHAUSTED, CHURNS, FAULTS, DOWN, LEAKS = RULES
+BUSY, SLOW, EXHAUSTED, CHURNS, FAULTS, DOWN, NODE_DOWN, LEAKS = RULES
 
 
 def judged(rule: Rule, *history: tuple[float, Mapping[str, object]]) -> list[tuple[float, str]]:
@@ -83,6 +84,26 @@ def test_a_pool_that_is_down_fires_soon_and_clears_when_it_is_up() -> None:
     assert judged(DOWN, *history) == [(30, "fires"), (60, "clears")]
 
 
+def test_a_server_that_is_down_fires_though_its_pool_is_well() -> None:
+    """Ejected because it hangs: connecting to it has never failed."""
+    history: list[State] = ["up", "suspect", "down", "down", "down", "up", "up", "up"]
+    judge = Judge([DOWN, NODE_DOWN])
+    changes = [
+        (10 * at, alert.change, alert.rule.name)
+        for at, state in enumerate(history)
+        for alert in judge.judge(10.0 * at, {"p": stats()}, {"p": Condition(state, 3, 1)})
+    ]
+    assert changes == [(40, "fires", "CenoteNodeDown"), (60, "clears", "CenoteNodeDown")]
+
+
+def test_a_server_that_can_not_be_connected_to_is_told_once() -> None:
+    judge = Judge([DOWN, NODE_DOWN])
+    for now in (0.0, 20.0):
+        nodes = {"p": Condition("down", failures=0, ejections=0)}
+        judge.judge(now, {"p": stats(state="down")}, nodes)
+    assert [alert.rule.name for alert in judge.firing()] == ["CenoteNodeDown"]
+
+
 def test_leaks_fire_at_once() -> None:
     history = [(10.0 * at, {"leaks": int(at > 2)}) for at in range(5)]
     assert judged(LEAKS, *history) == [(30, "fires")]
@@ -116,7 +137,7 @@ def test_pools_are_judged_apart() -> None:
 def test_an_alert_says_how_much_in_the_unit_of_its_signal() -> None:
     says = {
         rule.name: str(Alert("fires", rule, "p", value, 0.0))
-        for rule, value in zip(RULES, (0.9, 0.25, 2, 1250.0, 0.5, 1, 0.02), strict=True)
+        for rule, value in zip(RULES, (0.9, 0.25, 2, 1250.0, 0.5, 1, 1, 0.02), strict=True)
     }
     assert says["CenotePoolBusy"] == "90% of the connections of pool 'p' are in use"
     assert says["CenotePoolSlow"] == "callers of pool 'p' wait 250 ms for a connection"

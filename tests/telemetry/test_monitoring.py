@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
+from cenote.node.health import Condition
 from cenote.telemetry import RULES, dashboard, rule_file
 from cenote.telemetry.alerts import Judge, Rule
-from cenote.telemetry.figures import FIGURES, TIMINGS
+from cenote.telemetry.figures import FIGURES, NODE_FIGURES, TIMINGS, Figure
 from tests.telemetry.stats import stats
 
 ROOT = Path(__file__).resolve().parents[2]
-SERIES = {figure.series for figure in FIGURES} | {
+TOLD: list[Figure[Any]] = [*FIGURES, *NODE_FIGURES]
+SERIES = {figure.series for figure in TOLD} | {
     f"{timing.name}{part}" for timing in TIMINGS for part in ("_bucket", "_sum", "_count")
 }
 
@@ -98,7 +100,7 @@ def test_every_figure_is_on_the_dashboard_or_known_not_to_be() -> None:
 
 def test_the_documents_tell_every_figure_and_every_rule() -> None:
     text = (ROOT / "docs/telemetry.md").read_text("utf-8")
-    for figure in FIGURES:
+    for figure in TOLD:
         labels = f"pool, {figure.label}" if figure.label else "pool"
         assert f"| `{figure.series}` | {labels} | {figure.about} |" in text
     for timing in TIMINGS:
@@ -150,7 +152,8 @@ def history(rule: Rule) -> list[dict[str, Any]]:
             }
         down = rule.name == "CenotePoolDown" and trouble
         used = 10 if rule.name == "CenotePoolBusy" and trouble else 1
-        told.append({**counts, "used": used, "state": "down" if down else "ready"})
+        node = "down" if rule.name == "CenoteNodeDown" and trouble else "up"
+        told.append({**counts, "used": used, "state": "down" if down else "ready", "node": node})
     return told
 
 
@@ -158,7 +161,9 @@ def by_python(rule: Rule) -> list[bool]:
     """Whether it fires, minute by minute."""
     judge, fires = Judge([rule]), []
     for at, fields in enumerate(history(rule)):
-        judge.judge(float(at * STEP), {"p": stats(**fields)})
+        node = Condition(fields.pop("node"), 0, 0)
+        nodes = {"p": node} if rule.name == "CenoteNodeDown" else {}
+        judge.judge(float(at * STEP), {"p": stats(**fields)}, nodes)
         if at * STEP % 60 == 0:
             fires.append(bool(judge.firing()))
     return fires
@@ -180,7 +185,12 @@ def series(rule: Rule) -> list[dict[str, str]]:
     lines.append(line("cenote_pool_connections", 'state="used"', [each["used"] for each in told]))
     lines.append(line("cenote_pool_max_connections", "", [10.0] * len(told)))
     up = [0.0 if each["state"] == "down" else 1.0 for each in told]
-    return [*lines, line("cenote_pool_up", "", up)]
+    lines.append(line("cenote_pool_up", "", up))
+    if rule.name == "CenoteNodeDown":
+        for state in ("up", "down"):
+            values = [float(each["node"] == state) for each in told]
+            lines.append(line("cenote_node_state", f'state="{state}"', values))
+    return lines
 
 
 @needs_promtool

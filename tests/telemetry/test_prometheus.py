@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cenote import Client, ClientStats, Pool, PoolTimeout
 from cenote.telemetry import operations
-from cenote.telemetry.figures import CLIENT_FIGURES, FIGURES, TIMINGS
+from cenote.telemetry.figures import CLIENT_FIGURES, FIGURES, NODE_FIGURES, TIMINGS
 from cenote.telemetry.prometheus import PoolCollector, exposition
 from cenote.telemetry.sources import Sources
 from tests.telemetry.conftest import Thing
@@ -101,7 +101,7 @@ def test_all_that_a_client_counts_is_told() -> None:
 def test_the_text_is_prometheus_own_and_every_name_is_in_the_table(pool: Pool[Thing]) -> None:
     text = exposition(Sources(pool)).decode()
     families = list(text_string_to_metric_families(text))
-    told = {figure.name for figure in FIGURES} | {timing.name for timing in TIMINGS}
+    told = {each.name for table in (FIGURES, NODE_FIGURES, TIMINGS) for each in table}
     assert {family.name for family in families} == told
     assert all(family.documentation.endswith(".") for family in families)
 

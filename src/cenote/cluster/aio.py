@@ -223,14 +223,15 @@ class AsyncCluster:
 
     def health(self) -> dict[str, NodeHealth]:
         """Return the health of every server by its name."""
-        return {member.server.name: member.node.health() for member in self._everybody}
+        return {member.server.name: member.node.health() for member in self.everybody}
 
     def pools(self) -> dict[str, PoolStats]:
         """Return the statistics of every server's pool by its name."""
-        return {member.server.name: member.node.pool.stats() for member in self._everybody}
+        return {member.server.name: member.node.pool.stats() for member in self.everybody}
 
     @property
-    def _everybody(self) -> list[AsyncMember]:
+    def everybody(self) -> list[AsyncMember]:
+        """The servers, of replicas each, and those of the gutter."""
         return [*self.topology.everybody, *self.failover.gutter]
 
     async def open(self, timeout: float) -> None:
@@ -263,7 +264,7 @@ class AsyncCluster:
         """
         with self._turn:
             self._closed = True
-            members, leaving = self._everybody, list(self._leaving)
+            members, leaving = self.everybody, list(self._leaving)
         self.failover.close()
         if self._discovering is not None:
             self._discovering.stop()

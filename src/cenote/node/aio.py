@@ -12,11 +12,12 @@ from operator import attrgetter
 from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 from cenote.connection.aio import AsyncConnection, connect
 from cenote.connection.whereabouts import Whereabouts
 from cenote.errors import CenoteError, ConnectionLost
-from cenote.node.health import NodeHealth, Vigil, assess
+from cenote.node.health import Condition, NodeHealth, Vigil, assess, condition
 from cenote.node.hedged_aio import AsyncHedge
 from cenote.node.identity import attributes
 from cenote.node.lane_path_aio import Lanes
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cenote.connection import Access, Address, Traits
-    from cenote.pool import CloseReport, Observer, PoolOptions
+    from cenote.pool import CloseReport, Observer, PoolOptions, PoolStats
     from cenote.pool.connector import Verdict
     from cenote.pool.fast_aio import AsyncLease
     from cenote.protocol import Request
@@ -163,7 +164,7 @@ class AsyncNode:
             self._connector, options, name=name, observer=observer
         )
         self._connector.whereabouts = Whereabouts(self.pool.invalidate_all)
-        registry.describe(self.pool, attributes(address))
+        registry.describe(self.pool, attributes(address), WeakMethod(self.condition))
         waiting = options.max_waiting
         self._wide = None
         if options.max_size > 1:
@@ -273,6 +274,16 @@ class AsyncNode:
             last_error=self._connector.last_error,
             vigil=self.vigil,
             suspect=self.in_doubt(),
+        )
+
+    def condition(self, stats: PoolStats) -> Condition:
+        """What is exported of the server, by its pool's figures; from any thread."""
+        connector = self._connector
+        return condition(
+            stats,
+            last_error=connector.last_error,
+            unanswered=connector.unanswered,
+            vigil=self.vigil,
         )
 
     def in_doubt(self) -> bool:

@@ -89,6 +89,21 @@ class NodeHealth:
     latency: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One server, as it is exported: what can be read from any thread, without a lock.
+
+    Attributes:
+        state: As `NodeHealth.state`.
+        failures: Requests that it did not answer, since the client was made.
+        ejections: How often it was ejected since the client was made.
+    """
+
+    state: State
+    failures: int
+    ejections: int
+
+
 class Figures(NamedTuple):
     """What a server is compared with the others by.
 
@@ -313,6 +328,22 @@ def assess(
         ejections=vigil.ejections,
         latency=vigil.figures.latency,
     )
+
+
+def condition(
+    stats: PoolStats, *, last_error: str | None, unanswered: int, vigil: Vigil
+) -> Condition:
+    """Make what is exported of a server from its pool's figures.
+
+    Args:
+        stats: The figures.
+        last_error: Text of the latest failed connect, None if the latest succeeded.
+        unanswered: Leases that ended because the server did not answer.
+        vigil: What is known beside that.
+    """
+    suspect = vigil.suspect and not vigil.answered_since(stats.released - unanswered)
+    state = _state(stats, last_error, down=vigil.down, suspect=suspect)
+    return Condition(state, vigil.failures, vigil.ejections)
 
 
 def _state(stats: PoolStats, last_error: str | None, *, down: bool, suspect: bool) -> State:

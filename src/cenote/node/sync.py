@@ -12,12 +12,13 @@ from operator import attrgetter
 from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 from cenote._implementation import use_compiled
 from cenote.connection.sync import Connection, connect
 from cenote.connection.whereabouts import Whereabouts
 from cenote.errors import ConnectionLost
-from cenote.node.health import NodeHealth, Vigil, assess
+from cenote.node.health import Condition, NodeHealth, Vigil, assess, condition
 from cenote.node.identity import attributes
 from cenote.node.verdicts import NOT_ANSWERED, SOONER, classify
 from cenote.node.witness_sync import UNWATCHED, Witness
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cenote.connection import Access, Address, Traits
-    from cenote.pool import CloseReport, Observer, PoolOptions
+    from cenote.pool import CloseReport, Observer, PoolOptions, PoolStats
     from cenote.pool.connector import Verdict
     from cenote.protocol import Reply, Request
 
@@ -159,7 +160,7 @@ class Node:
             self._connector, options, name=name, observer=observer
         )
         self._connector.whereabouts = Whereabouts(self.pool.invalidate_all)
-        registry.describe(self.pool, attributes(address))
+        registry.describe(self.pool, attributes(address), WeakMethod(self.condition))
         self.request = Lane(self.pool, self.once_more, self._may_spend).request
 
     def __repr__(self) -> str:
@@ -213,6 +214,16 @@ class Node:
             last_error=self._connector.last_error,
             vigil=self.vigil,
             suspect=self.in_doubt(),
+        )
+
+    def condition(self, stats: PoolStats) -> Condition:
+        """What is exported of the server, by its pool's figures; from any thread."""
+        connector = self._connector
+        return condition(
+            stats,
+            last_error=connector.last_error,
+            unanswered=connector.unanswered,
+            vigil=self.vigil,
         )
 
     def in_doubt(self) -> bool:

@@ -22,6 +22,8 @@ from cenote.pool.observer import Audience, Observer
 from cenote.pool.stats import Holder, PoolStats
 
 Attributes: TypeAlias = Mapping[str, str | int]
+Condition: TypeAlias = Callable[[], Callable[[PoolStats], Any] | None]
+"""A weak reference to what tells, by a pool's figures, how that does which it connects to."""
 
 _TRIES = 8
 _clock_of: Callable[[object], Callable[[], float]] = attrgetter("clock")
@@ -34,6 +36,7 @@ class Watchable(Protocol):
 
 
 _POOLS: dict[str, weakref.ref[Watchable]] = {}
+_CONDITIONS: weakref.WeakKeyDictionary[Watchable, Condition] = weakref.WeakKeyDictionary()
 _ATTRIBUTES: weakref.WeakKeyDictionary[Watchable, Attributes] = weakref.WeakKeyDictionary()
 
 
@@ -64,9 +67,24 @@ def _leave(label: str, left: weakref.ref[Watchable]) -> None:
         _POOLS.setdefault(label, struck)
 
 
-def describe(pool: Watchable, attributes: Attributes) -> None:
-    """Say what a pool connects to, in the terms of OpenTelemetry's semantic conventions."""
+def describe(pool: Watchable, attributes: Attributes, condition: Condition | None = None) -> None:
+    """Say what a pool connects to, in the terms of OpenTelemetry's semantic conventions.
+
+    Args:
+        pool: The pool.
+        attributes: What it connects to.
+        condition: Who tells how that does.
+    """
     _ATTRIBUTES[pool] = attributes
+    if condition is not None:
+        _CONDITIONS[pool] = condition
+
+
+def condition_of(pool: Watchable, stats: PoolStats) -> Any:
+    """Return how that does which a pool connects to, by its figures; None: nobody tells."""
+    told = _CONDITIONS.get(pool)
+    tell = None if told is None else told()
+    return None if tell is None else tell(stats)
 
 
 def attributes_of(pool: Watchable) -> Attributes:

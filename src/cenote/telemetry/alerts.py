@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
+from types import MappingProxyType
 from typing import Literal
 
 from cenote.errors import ConfigurationError
+from cenote.node.health import Condition
 from cenote.pool.sizing import duration_text, number_text
 from cenote.pool.stats import PoolStats
 from cenote.telemetry import signals
@@ -81,6 +83,9 @@ RULES: tuple[Rule, ...] = (
     Rule("CenotePoolDown", signals.DOWN, 0.5, 15, 15, "critical",
          "pool {pool} is down: connecting keeps failing",
          "The server does not answer. The pool tries again by itself, with growing delays."),
+    Rule("CenoteNodeDown", signals.NODE_DOWN, 0.5, 15, 15, "critical",
+         "server {pool} is down: it is ejected, or can not be connected to",
+         "nodes() says why. It is probed until it answers; failover says who serves its keys."),
     Rule("CenotePoolLeaks", signals.LEAKS, 0.0, 0, 300, "warning",
          "leases of pool {pool} are held too long or dropped ({value})",
          "holders() says who borrowed what where; use with blocks."),
@@ -175,17 +180,23 @@ class Judge:
         self._history: deque[tuple[float, Mapping[str, PoolStats]]] = deque()
         self._cases: dict[tuple[str, str], _Case] = {}
 
-    def judge(self, now: float, pools: Mapping[str, PoolStats]) -> list[Alert]:
+    def judge(
+        self,
+        now: float,
+        pools: Mapping[str, PoolStats],
+        nodes: Mapping[str, Condition] = MappingProxyType({}),
+    ) -> list[Alert]:
         """Return what has begun to fire, and what has cleared.
 
         Args:
             now: Monotonic seconds; never less than before.
             pools: The pools by label. What fired for one that has gone clears.
+            nodes: How the servers do that some of them connect to.
         """
         self._history.append((now, pools))
         while now - self._history[0][0] > WINDOW:
             self._history.popleft()
-        stretches = {label: self._stretch(label, now) for label in pools}
+        stretches = {label: self._stretch(label, now, nodes.get(label)) for label in pools}
         gone = [key for key in self._cases if key[1] not in pools]
         changes = [alert for key in gone if (alert := self._dismissed(key)) is not None]
         for rule in self._rules:
@@ -207,9 +218,9 @@ class Judge:
             if name == rule.name and case.firing
         ]
 
-    def _stretch(self, label: str, now: float) -> Stretch:
+    def _stretch(self, label: str, now: float, node: Condition | None) -> Stretch:
         at, before = next((at, pools) for at, pools in self._history if label in pools)
-        return Stretch(before[label], self._history[-1][1][label], now - at)
+        return Stretch(before[label], self._history[-1][1][label], now - at, node)
 
     def _dismissed(self, key: tuple[str, str]) -> Alert | None:
         case, rule = self._cases.pop(key), next(r for r in self._rules if r.name == key[0])
@@ -244,9 +255,11 @@ class Alerts:
 
     def check(self) -> list[Alert]:
         """Read the pools, judge them, and tell what has changed; returns that too."""
-        readings = {reading.label: reading.stats for reading in self._sources.read()}
+        readings = self._sources.read()
+        pools = {reading.label: reading.stats for reading in readings}
+        nodes = {reading.label: reading.node for reading in readings if reading.node is not None}
         with self._lock:
-            changes = self._judge.judge(self._clock(), readings)
+            changes = self._judge.judge(self._clock(), pools, nodes)
         for alert in changes:
             try:
                 self._tell(alert)

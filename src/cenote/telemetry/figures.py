@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Literal
+from typing import Generic, Literal, TypeVar, get_args
 
 from cenote.client.outcome import ClientStats
+from cenote.node.health import Condition, State
 from cenote.pool.stats import BOUNDS, Distribution, PoolStats
 
 Kind = Literal["gauge", "counter"]
@@ -21,9 +22,12 @@ FIRST_BOUND = 50e-6
 """Seconds: buckets below are one. What is faster needs no telling apart."""
 
 
+S = TypeVar("S", PoolStats, Condition)
+
+
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A number, or one for each value of a label.
+class Figure(Generic[S]):
+    """A number, or one for each value of a label; of a pool, or of the server behind it.
 
     Attributes:
         name: Without the unit suffix of counters, ``_total``.
@@ -36,7 +40,7 @@ class Figure:
     name: str
     kind: Kind
     about: str
-    read: Callable[[PoolStats], Mapping[str, float]]
+    read: Callable[[S], Mapping[str, float]]
     label: str = ""
 
     @property
@@ -54,8 +58,12 @@ class Timing:
     read: Callable[[PoolStats], Distribution | None]
 
 
-def _one(name: str, kind: Kind, about: str, read: Callable[[PoolStats], float]) -> Figure:
+def _one(name: str, kind: Kind, about: str, read: Callable[[S], float]) -> Figure[S]:
     return Figure(name, kind, about, lambda stats: {"": read(stats)})
+
+
+def _states(node: Condition) -> dict[str, float]:
+    return {state: float(node.state == state) for state in get_args(State)}
 
 
 def _connections(stats: PoolStats) -> dict[str, float]:
@@ -78,7 +86,7 @@ def _refusals(stats: PoolStats) -> dict[str, float]:
     }
 
 
-FIGURES: tuple[Figure, ...] = (
+FIGURES: tuple[Figure[PoolStats], ...] = (
     _one("cenote_pool_up", "gauge", "0 while the pool is down: connecting keeps failing.",
          lambda stats: 0 if stats.state == "down" else 1),
     Figure("cenote_pool_connections", "gauge", "Connections by what they are doing.",
@@ -112,6 +120,17 @@ FIGURES: tuple[Figure, ...] = (
     _one("cenote_pool_lost", "counter", "Leases that were dropped without being returned.",
          lambda stats: stats.lost),
 )  # fmt: skip
+
+NODE_FIGURES: tuple[Figure[Condition], ...] = (
+    Figure("cenote_node_state", "gauge",
+           "1 for the state that a client sees its server in; down: not asked, or not reachable.",
+           _states, "state"),
+    _one("cenote_node_failures", "counter", "Requests that the server did not answer.",
+         lambda node: node.failures),
+    _one("cenote_node_ejections", "counter", "Times that the server was ejected.",
+         lambda node: node.ejections),
+)  # fmt: skip
+"""Of the servers that clients watch; their label is that of the pool, too."""
 
 TIMINGS: tuple[Timing, ...] = (
     Timing("cenote_pool_wait_duration_seconds", "How long callers waited for a connection.",

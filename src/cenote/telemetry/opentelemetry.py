@@ -16,10 +16,12 @@ from typing import Any, TypeAlias
 
 import cenote
 from cenote.client.keys import AnyKey
+from cenote.node.health import Condition
 from cenote.pool import registry
 from cenote.pool.registry import Attributes
 from cenote.pool.stats import PoolStats
 from cenote.telemetry import operations
+from cenote.telemetry.figures import NODE_FIGURES, Figure
 from cenote.telemetry.missing import needs
 from cenote.telemetry.operations import AnyClient, name_of
 from cenote.telemetry.sources import Source, Sources
@@ -53,6 +55,11 @@ class Instrumentation:
             (counts, "timeouts", "{timeout}", "Callers that waited in vain.", _timeouts),
         ):
             make(f"db.client.connection.{name}", [self._observer(read)], unit, about)
+        for make, told in (
+            (ups if figure.kind == "gauge" else counts, figure) for figure in NODE_FIGURES
+        ):  # there is no convention for servers: the names are ours, the pattern is that of others
+            name = told.name.replace("_", ".")
+            make(name, [self._watcher(told, name)], "1", told.about)
 
     def close(self) -> None:
         """Observe nothing any more; OpenTelemetry keeps the instruments. Safe to call again."""
@@ -67,6 +74,24 @@ class Instrumentation:
                 Observation(value, pool_attributes(reading.label, reading.attributes) | more)
                 for reading in (() if sources is None else sources.read())
                 for more, value in read(reading.stats)
+            ]
+
+        return observe
+
+    def _watcher(
+        self, figure: Figure[Condition], name: str
+    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(_options: CallbackOptions) -> list[Observation]:
+            sources = self._sources
+            return [
+                Observation(
+                    int(value),
+                    pool_attributes(reading.label, reading.attributes)
+                    | ({name: key} if key else {}),
+                )
+                for reading in (() if sources is None else sources.read())
+                if reading.node is not None
+                for key, value in figure.read(reading.node).items()
             ]
 
         return observe

@@ -11,7 +11,16 @@ from itertools import accumulate
 from math import inf
 
 from cenote.pool.stats import NOTHING, Distribution
-from cenote.telemetry.figures import CLIENT_FIGURES, FIGURES, TIMINGS, Figure, Timing, buckets
+from cenote.telemetry.figures import (
+    CLIENT_FIGURES,
+    FIGURES,
+    NODE_FIGURES,
+    TIMINGS,
+    Figure,
+    S,
+    Timing,
+    buckets,
+)
 from cenote.telemetry.missing import needs
 from cenote.telemetry.operations import AnyClient, durations
 from cenote.telemetry.sources import Reading, Source, Sources, name_of
@@ -71,7 +80,10 @@ def exposition(sources: Sources) -> bytes:
 
 def _families(readings: list[Reading]) -> Iterator[Metric]:
     for figure in FIGURES:
-        yield _numbers(figure, readings)
+        yield _numbers(figure, [(each.label, each.stats) for each in readings])
+    watched = [(each.label, each.node) for each in readings if each.node is not None]
+    for told in NODE_FIGURES:
+        yield _numbers(told, watched)
     for timing in TIMINGS:
         yield _durations(timing, readings)
 
@@ -95,13 +107,13 @@ def _operations(clients: list[AnyClient]) -> Iterator[Metric]:
         yield family
 
 
-def _numbers(figure: Figure, readings: list[Reading]) -> Metric:
+def _numbers(figure: Figure[S], readings: list[tuple[str, S]]) -> Metric:
     kind = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
     labels = ["pool", figure.label] if figure.label else ["pool"]
     family = kind(figure.name, figure.about, labels=labels)
-    for reading in readings:
-        for key, value in figure.read(reading.stats).items():
-            family.add_metric([reading.label, key] if figure.label else [reading.label], value)
+    for label, stats in readings:
+        for key, value in figure.read(stats).items():
+            family.add_metric([label, key] if figure.label else [label], value)
     return family
 
 

@@ -152,9 +152,11 @@ class Service:
     def _look(self, now: float) -> None:
         try:
             self._events.follow(self._sources)
-            pools = {reading.label: reading.stats for reading in self._sources.read()}
+            readings = self._sources.read()
+            pools = {each.label: each.stats for each in readings}
+            nodes = {each.label: each.node for each in readings if each.node is not None}
             self._history.add(now, pools)
-            self._judge.judge(now, pools)
+            self._judge.judge(now, pools, nodes)
         except Exception:
             _log.exception("the pools could not be looked at; it is tried again")
 

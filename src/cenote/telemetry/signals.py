@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from cenote.node.health import Condition
 from cenote.pool.stats import PoolStats
 
 WINDOW = 60.0
@@ -28,11 +29,13 @@ class Stretch:
         before: The earlier, at most ``WINDOW`` ago.
         after: Now.
         seconds: The time between; 0 if there was but one reading.
+        node: How the server does now that the pool connects to, where that is watched.
     """
 
     before: PoolStats
     after: PoolStats
     seconds: float
+    node: Condition | None = None
 
     def rate(self, count: Callable[[PoolStats], float]) -> float:
         """Return how fast a counter grows, per second."""
@@ -84,8 +87,12 @@ def _errors(stretch: Stretch) -> float:
     return stretch.rate(faults)
 
 
-def _down(stretch: Stretch) -> float:
-    return float(stretch.after.state == "down")
+def _down(stretch: Stretch) -> float | None:
+    return None if stretch.node is not None else float(stretch.after.state == "down")
+
+
+def _node_down(stretch: Stretch) -> float | None:
+    return None if stretch.node is None else float(stretch.node.state == "down")
 
 
 def _leaks(stretch: Stretch) -> float:
@@ -124,7 +131,18 @@ ERRORS = Signal(
     _errors,
     f"{_rate('cenote_pool_connect_errors_total')} + sum without (reason) ({_rate(_BROKEN)})",
 )
-DOWN = Signal("whether connecting keeps failing", "flag", _down, "1 - cenote_pool_up")
+DOWN = Signal(
+    "whether connecting keeps failing, where it is no client's server",
+    "flag",
+    _down,
+    "(1 - cenote_pool_up unless ignoring (state) cenote_node_state)",
+)
+NODE_DOWN = Signal(
+    "whether a client's server is down: ejected, or not to be connected to",
+    "flag",
+    _node_down,
+    'sum without (state) (cenote_node_state{state="down"})',
+)
 LEAKS = Signal(
     "leases a second that were held too long, or dropped",
     "rate",

@@ -17,6 +17,7 @@ from cenote.client.aio import AsyncClient
 from cenote.client.outcome import ClientStats
 from cenote.client.sync import Client
 from cenote.errors import ConfigurationError
+from cenote.node.health import Condition
 from cenote.pool import Holder, PoolStats, registry
 from cenote.pool.aio import AsyncPool
 from cenote.pool.keyed_aio import AsyncKeyedPool
@@ -51,11 +52,13 @@ class Reading:
         label: The pool's name, made unique in the process.
         stats: Its figures.
         attributes: What it connects to.
+        node: How the server does that it connects to, where that is watched.
     """
 
     label: str
     stats: PoolStats
     attributes: Attributes
+    node: Condition | None = None
 
 
 class Sources:
@@ -86,7 +89,12 @@ class Sources:
     def read(self) -> list[Reading]:
         """Read every pool."""
         return [
-            Reading(label, stats, registry.attributes_of(pool))
+            Reading(
+                label,
+                stats,
+                registry.attributes_of(pool),
+                registry.condition_of(pool, stats),
+            )
             for label, pool in self.pools().items()
             if (stats := _read(label, pool)) is not None
         ]
@@ -110,7 +118,7 @@ class Sources:
         for ref in self._given:
             each = ref()
             if isinstance(each, (Client, AsyncClient)):
-                pools += [member.node.pool for member in each._cluster.topology.members]  # noqa: SLF001 - beside it
+                pools += [member.node.pool for member in each._cluster.everybody]  # noqa: SLF001 - beside it
             elif isinstance(each, (KeyedPool, AsyncKeyedPool)):
                 pools += list(each.keyring.fronts.values())
             else:

@@ -12,9 +12,9 @@ import re
 from threading import Lock
 from typing import Protocol
 
-from cenote.telemetry.figures import FIGURES, Figure
+from cenote.telemetry.figures import FIGURES, NODE_FIGURES, Figure, S
 from cenote.telemetry.periodic import Periodic
-from cenote.telemetry.sources import Reading, Source, Sources
+from cenote.telemetry.sources import Source, Sources
 
 __all__ = ["Sink", "StatsdPusher"]
 
@@ -54,16 +54,19 @@ class StatsdPusher:
         with self._lock:
             for reading in self._sources.read():
                 for figure in FIGURES:
-                    self._push(reading, figure)
+                    self._push(reading.label, figure, reading.stats)
+                if reading.node is not None:
+                    for told in NODE_FIGURES:
+                        self._push(reading.label, told, reading.node)
 
     def every(self, seconds: float = 10.0) -> Periodic:
         """Push so often, in a thread of its own, until the answer is closed; errors are logged."""
         return Periodic(self.push, seconds, "cenote-statsd")
 
-    def _push(self, reading: Reading, figure: Figure) -> None:
-        pool = _UNFIT.sub("_", reading.label)
-        short = figure.name.removeprefix("cenote_pool_")
-        for key, value in figure.read(reading.stats).items():
+    def _push(self, label: str, figure: Figure[S], stats: S) -> None:
+        pool = _UNFIT.sub("_", label)
+        short = figure.name.removeprefix("cenote_").removeprefix("pool_")
+        for key, value in figure.read(stats).items():
             name = ".".join(part for part in (self._prefix, pool, short, key) if part)
             if figure.kind == "gauge":
                 self._sink.gauge(name, value)

@@ -38,12 +38,13 @@ def leased(pool: Pool[Any] | AsyncPool[Any]) -> int:
 
 
 def test_the_methods_of_a_lease_are_bound_to_it(pool: Pool[Thing]) -> None:
-    lease, other = pool.connection(), pool.connection()
+    lease = pool.connection()
+    other: Any = pool.connection()  # type checkers take its arguments to be positional only
     enter, leave, enter_other = lease.__enter__, lease.__exit__, other.__enter__
     assert enter() is not enter_other()
     assert leased(pool) == 2
     leave(None, None, None)
-    other.__exit__(None, None, None)
+    other.__exit__(kind=None, error=None, trace=None)
     assert leased(pool) == 0
     with pytest.raises(LeaseError):
         leave(None, None, None)
@@ -72,6 +73,8 @@ def test_wrong_arguments_are_refused(pool: Pool[Thing]) -> None:
         lease.__enter__(1)
     with pytest.raises(TypeError):
         lease.__exit__()
+    with pytest.raises(TypeError):
+        lease.__exit__(None, None, traces=None)
     with pytest.raises(TypeError):
         lease.__exit__(None, None, None, None)
     assert leased(pool) == 0

@@ -128,13 +128,15 @@ cdef PyObject *call_bound(
 ) except NULL:
     cdef Bound bound = <Bound>callee
     cdef PyObject *given[MOST]
-    cdef Py_ssize_t at, number = PyVectorcall_NARGS(count)
-    if number >= MOST or names is not NULL:
-        raise TypeError(f"{bound.__func__!r} takes at most {MOST - 1} arguments, by position")
+    cdef Py_ssize_t at, number = PyVectorcall_NARGS(count), named = 0
+    if names is not NULL:
+        named = len(<tuple>names)
+    if number + named >= MOST:
+        raise TypeError(f"{bound.__func__!r} takes at most {MOST - 1} arguments")
     given[0] = <PyObject *>bound.__self__
-    for at in range(number):
+    for at in range(number + named):
         given[at + 1] = args[at]
-    return PyObject_Vectorcall(<PyObject *>bound.__func__, given, number + 1, NULL)
+    return PyObject_Vectorcall(<PyObject *>bound.__func__, given, number + 1, names)
 
 
 @cython.final

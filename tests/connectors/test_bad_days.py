@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from cenote import BadConnector, OperationTimeout, Pool, PoolTimeout, connectors
 from tests.connectors.services import LineServer
+from tests.connectors.web import WebServer
 
 
 def memory() -> sqlite3.Connection:
@@ -122,3 +124,29 @@ def test_a_server_that_hangs_up_in_the_handshake_is_told(lines: LineServer) -> N
         with pytest.raises(OSError, match=r"EOF|reset"):
             connectors.tcp("127.0.0.1", port, tls=True).connect(20)
         thread.join()
+
+
+def borrow(pool: Pool[Any]) -> Any:
+    return pool.acquire()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda web: connectors.dbapi(memory, ping="select 1"),
+        lambda web: connectors.http("127.0.0.1", web.port),
+        lambda web: connectors.tcp("127.0.0.1", web.port),
+    ],
+    ids=["dbapi", "http", "tcp"],
+)
+def test_who_holds_a_connection_borrowed_it_in_the_users_line(
+    web: WebServer, make: Callable[[WebServer], Any]
+) -> None:
+    place = f"{Path(__file__).name}:{borrow.__code__.co_firstlineno + 1}"
+    with Pool(make(web), max_size=1, leak_after=60.0) as pool:
+        for _ in range(2):  # opened, then idle
+            connection = borrow(pool)
+            assert pool.holders()[0].where == place
+            with pytest.raises(PoolTimeout, match=f"longest held .*[(]{place}[)]"):
+                pool.acquire(timeout=0.01)
+            pool.release(connection)

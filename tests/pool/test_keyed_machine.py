@@ -280,7 +280,7 @@ class KeyedMachine(RuleBasedStateMachine):
             front.core.release(entry, self.now, verdict)
         else:
             front.core.settle(self.now)
-        if overdue and self.eager and on_their_way < len(overdue):
+        if overdue and self.eager and on_their_way < len(overdue) and not self.ring.paused:
             assert self.closing() > closing, f"{overdue} wait for their turn in vain"
         self.follow(front)
 
@@ -367,6 +367,21 @@ class KeyedMachine(RuleBasedStateMachine):
         self.ring.resize(total, self.now)
         self.rouse()
 
+    @rule()
+    def pause(self) -> None:
+        self.ring.paused = True
+        for front in self.ring.known():
+            front.core.pause(self.now)
+            self.follow(front)
+            assert front.core.stack.take(self.now) is None
+
+    @rule()
+    def resume(self) -> None:
+        self.ring.paused = False
+        for front in self.ring.known():
+            front.core.resume(self.now)
+            self.follow(front)
+
     # After every step.
 
     @invariant()
@@ -399,7 +414,7 @@ class KeyedMachine(RuleBasedStateMachine):
     def assert_served(self) -> None:
         """No key waits for a slot that is there (or could be)."""
         ring = self.ring
-        if not self.prompt or not ring._queue:
+        if not self.prompt or not ring._queue or ring.paused:
             return
         free = ring.limit - ring.held
         assert free <= 0, f"{[core.key for core in ring._queue]} wait beside {free} free slots"
@@ -419,6 +434,7 @@ class KeyedMachine(RuleBasedStateMachine):
         if not hasattr(self, "ring"):
             return
         self.ring.resize(max(self.ring.limit, 1), self.now)
+        self.resume()
         for _ in range(400):
             if not self.callers and not self.leases:
                 break

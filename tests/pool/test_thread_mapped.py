@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -414,3 +415,20 @@ def test_borrow_stacks_are_kept_of_every_use() -> None:
                 text = debug.report(pool)
                 assert text.startswith("pool 'mapped': 1 connections are out")
                 assert text.rstrip().endswith("with pool.connection():")
+
+
+def test_a_pool_that_is_dropped_unclosed_closes_what_threads_keep_and_needs_no_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("warnings.warn", lambda message, *_, **__: said.append(str(message)))
+    links = Links()
+    gc.disable()
+    try:
+        pool = ThreadMappedPool(links, name="forgotten")
+        use(pool)
+        del pool
+        links.await_until(lambda: links.closed == links.made)
+    finally:
+        gc.enable()
+    assert said == ["pool 'forgotten' was dropped with 1 connections open: close it"]

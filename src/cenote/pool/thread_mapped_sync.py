@@ -16,9 +16,10 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from types import EllipsisType, TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from cenote.errors import LeaseError
 from cenote.pool.connector import Classify, Connector
@@ -66,6 +67,19 @@ class Binding(Generic[T]):
             entry.state = IDLE
             entry.stack.idle.append(entry)
             entry.stack.poke()
+
+
+Bindings: TypeAlias = weakref.WeakValueDictionary[int, Binding[T]]
+
+
+def _living(bindings: Bindings[T]) -> list[Binding[T]]:
+    """Return the bindings of the threads that live; takes no lock."""
+    return [binding for ref in bindings.valuerefs() if (binding := ref()) is not None]
+
+
+def _spares(bindings: Bindings[T]) -> list[deque[Entry[T]]]:
+    """Return where the threads keep their entries; called under the pool's lock."""
+    return [binding.spare for binding in _living(bindings)]
 
 
 class ThreadMappedPool(Generic[T]):
@@ -198,7 +212,7 @@ class ThreadMappedPool(Generic[T]):
             timeout: Seconds to wait at most.
         """
         self._closing = True
-        for binding in self._living():
+        for binding in _living(self._bindings):
             self._give_back(binding)
         return self._pool.close(timeout)
 
@@ -215,15 +229,8 @@ class ThreadMappedPool(Generic[T]):
 
     def _bind_anew(self) -> None:
         self._local = threading.local()
-        self._bindings: weakref.WeakValueDictionary[int, Binding[T]] = weakref.WeakValueDictionary()
-        self._pool._core.spares = self._spares  # called under the pool's lock
-
-    def _living(self) -> list[Binding[T]]:
-        refs = self._bindings.valuerefs()
-        return [binding for ref in refs if (binding := ref()) is not None]
-
-    def _spares(self) -> Iterable[deque[Entry[T]]]:
-        return [binding.spare for binding in self._living()]
+        self._bindings: Bindings[T] = weakref.WeakValueDictionary()
+        self._pool._core.spares = partial(_spares, self._bindings)  # not of self: that would cycle
 
     def _renew(self) -> None:
         """In a forked child: let go of the parent's bindings. The pool underneath is renewed."""

@@ -203,6 +203,27 @@ def test_while_a_server_hangs_what_the_others_have_answered_with_is_given_back(
     assert replies == [(VALUE, 0, 0)] * (SIZE - 1)
 
 
+@pytest.mark.parametrize("cold", [False, True])
+def test_connections_that_are_opened_or_looked_at_first_do_not_have_servers_asked_in_turn(
+    proxies: list[FaultProxy], monkeypatch: pytest.MonkeyPatch, cold: bool
+) -> None:
+    """While the first has not answered, the last is asked."""
+    monkeypatch.setattr(many_sync, "_MOMENT", 30.0)
+    options = replace(TRUSTING, check_after=0.0)
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(closing(node_behind(proxy, options))) for proxy in proxies]
+        for node in nodes[:1] if cold else nodes:
+            put(node, b"k", b"v")
+        asked = proxies[2].requested
+        proxies[0].replies = Stall()
+        with under_way([(node, get(b"k")) for node in nodes]) as replies:
+            try:
+                proxies[2].wait_for(lambda proxy: proxy.requested > asked, 10)
+            finally:
+                proxies[0].heal()
+        assert replies[0] == (b"v", 0, 0)
+
+
 def test_a_batch_whose_last_server_can_not_be_asked_ends_with_the_others(
     nodes: list[Node], proxies: list[FaultProxy]
 ) -> None:

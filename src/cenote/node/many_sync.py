@@ -7,8 +7,8 @@ that batches wait for, whoever holds the last one waits for nobody. For the same
 that may be sent again is sent when the batch holds nothing any more.
 
 A server that hangs must not cost the others their connections. So a lease is given back as soon as
-its reply has been read, whoever is still waited for; before a lease is waited for, those that are
-out have a moment to come back; and a server that has just failed is asked last, when the batch
+its reply has been read, whoever is still waited for; before the batch queues at a pool, those that
+are out have a moment to come back; and a server that has just failed is asked last, when the batch
 holds nothing of the others.
 
 Whatever interrupts a batch destroys the connections that have not been finished. Twin:
@@ -56,7 +56,7 @@ def _fly(flights: Sequence[_Flight], deadline: float) -> None:
     try:
         for number, flight in enumerate(flights):
             if not flight.board_at_once():
-                _land_soon(flights[:number], deadline)
+                _land_soon(flights[:number], deadline, wait=flight.must_queue())
                 flight.board(deadline)
             flight.start(deadline)
         _land(flights, deadline)
@@ -76,12 +76,13 @@ def _land(flights: Sequence[_Flight], deadline: float) -> None:
         flight.finish(deadline)
 
 
-def _land_soon(flights: Sequence[_Flight], deadline: float) -> list[_Flight]:
+def _land_soon(flights: Sequence[_Flight], deadline: float, *, wait: bool = True) -> list[_Flight]:
     """Finish those whose replies come within a moment, one after the other; return the others.
 
     As a rule all do, and when the first has come so have the rest: that is the quickest way.
+    Without ``wait``, those that are there.
     """
-    soon = min(deadline, monotonic() + _MOMENT)
+    soon = min(deadline, monotonic() + _MOMENT) if wait else 0.0
     return [flight for flight in flights if not flight.lands_by(soon, deadline)]
 
 
@@ -116,6 +117,11 @@ class _Flight:
         """Lease a connection; False: one would have to be waited for."""
         self._entry = self._node.pool.checkout_nowait()
         return self._entry is not None
+
+    def must_queue(self) -> bool:
+        """Tell whether a connection has to come back before there is one to lease."""
+        stats = self._node.pool.stats()
+        return not stats.idle and stats.live >= stats.max_size
 
     def board(self, deadline: float) -> None:
         try:

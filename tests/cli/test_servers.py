@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 
 from cenote.testing.memcached import MemcachedServer
 from tests.certificates import Certificates
 from tests.cli.conftest import Run
+from tests.patience import PATIENCE
 
 
 def test_ping_tells_the_version_and_the_round_trip(run: Run) -> None:
@@ -67,22 +69,24 @@ def guarded(certificates: Certificates) -> Iterator[MemcachedServer]:
 def test_a_server_with_tls_and_a_password_is_reached_by_its_url(
     run: Run, guarded: MemcachedServer, certificates: Certificates, command: str
 ) -> None:
-    url = f"memcacheds://ann:{PASSWORD}@{guarded.url}?ca={certificates.authority.path}"
+    query = urlencode(PATIENCE | {"ca": certificates.authority.path})
+    url = f"memcacheds://ann:{PASSWORD}@{guarded.url}?{query}"
     result = run(command, "--url", url)
     assert result.exit_code == 0, result.output
     assert PASSWORD not in result.output
 
 
 @pytest.mark.parametrize(
-    ("user", "query", "says"),
+    ("user", "trusted", "says"),
     [("ann:tr0ub4", True, "refused user 'ann'"), (f"ann:{PASSWORD}", False, "not trusted")],
 )
 def test_who_is_not_let_in_is_told_why_without_his_password(
-    run: Run, guarded: MemcachedServer, certificates: Certificates, user, query, says
+    run: Run, guarded: MemcachedServer, certificates: Certificates, user, trusted, says
 ) -> None:
-    ca = f"?ca={certificates.authority.path}" if query else ""
+    trusting = {"ca": certificates.authority.path} if trusted else {}
+    url = f"memcacheds://{user}@{guarded.url}?{urlencode(PATIENCE | trusting)}"
     for command, code in (("ping", 2), ("doctor", 1)):
-        result = run(command, "--url", f"memcacheds://{user}@{guarded.url}{ca}")
+        result = run(command, "--url", url)
         assert result.exit_code == code
         assert says in result.output
         assert "tr0ub4" not in result.output

@@ -18,6 +18,7 @@ from cenote.client.sync import Client
 from cenote.protocol import binary
 from cenote.protocol.encoders import Encoders
 from cenote.testing.memcached import MemcachedServer
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -53,14 +54,14 @@ def small_server() -> Iterator[MemcachedServer]:
 
 @pytest_asyncio.fixture
 async def client_aio(server: MemcachedServer, protocol) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(server.url, protocol=protocol) as client:
+    async with AsyncClient(server.url, protocol=protocol, **PATIENCE) as client:
         await client.flush_all()
         yield client
 
 
 @pytest.fixture
 def client_sync(server: MemcachedServer, protocol) -> Iterator[Client]:
-    with Client(server.url, protocol=protocol) as client:
+    with Client(server.url, protocol=protocol, **PATIENCE) as client:
         client.flush_all()
         yield client
 
@@ -71,7 +72,7 @@ async def make_aio() -> AsyncIterator[Callable[..., AsyncClient]]:
     async with AsyncExitStack() as closing:
 
         def make(*servers, **options) -> AsyncClient:
-            client = AsyncClient(*servers, **options)
+            client = AsyncClient(*servers, **{**PATIENCE, **options})
             closing.push_async_callback(client.close)
             return client
 
@@ -83,7 +84,7 @@ def make_sync() -> Iterator[Callable[..., Client]]:
     with ExitStack() as closing:
 
         def make(*servers, **options) -> Client:
-            client = Client(*servers, **options)
+            client = Client(*servers, **{**PATIENCE, **options})
             closing.callback(client.close)
             return client
 

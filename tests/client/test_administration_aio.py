@@ -11,6 +11,7 @@ from cenote import local
 from cenote.client.aio import AsyncClient
 from cenote.errors import ConfigurationError, InvalidArgument, LocalServerError, PoolClosed
 from cenote.testing.memcached import MemcachedServer
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -118,7 +119,7 @@ async def test_a_local_client_says_what_to_install(on_error, monkeypatch, make_a
     """That there is no memcached to run is no outage, not even to a forgiving client."""
     monkeypatch.setenv("CENOTE_MEMCACHED", "/nonexistent/memcached")
     local._stop_shared()
-    client = AsyncClient("local://", on_error=on_error)
+    client = AsyncClient("local://", on_error=on_error, **PATIENCE)
     with pytest.raises(LocalServerError, match="install"):
         await client.__aenter__()
     client = make_aio("local://", on_error=on_error)
@@ -137,7 +138,7 @@ async def test_a_local_client_starts_its_server_on_first_use():
         assert await client.set("k", 1) is True
         assert await client.get("k") == 1
         assert list(client.nodes()) == ["local"]
-        async with AsyncClient("local://") as other:
+        async with AsyncClient("local://", **PATIENCE) as other:
             assert await other.get("k") == 1
 
 

@@ -12,6 +12,7 @@ from cenote import local
 from cenote.client.sync import Client
 from cenote.errors import ConfigurationError, InvalidArgument, LocalServerError, PoolClosed
 from cenote.testing.memcached import MemcachedServer
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -119,7 +120,7 @@ def test_a_local_client_says_what_to_install(on_error, monkeypatch, make_sync):
     """That there is no memcached to run is no outage, not even to a forgiving client."""
     monkeypatch.setenv("CENOTE_MEMCACHED", "/nonexistent/memcached")
     local._stop_shared()
-    client = Client("local://", on_error=on_error)
+    client = Client("local://", on_error=on_error, **PATIENCE)
     with pytest.raises(LocalServerError, match="install"):
         client.__enter__()
     client = make_sync("local://", on_error=on_error)
@@ -138,7 +139,7 @@ def test_a_local_client_starts_its_server_on_first_use():
         assert client.set("k", 1) is True
         assert client.get("k") == 1
         assert list(client.nodes()) == ["local"]
-        with Client("local://") as other:
+        with Client("local://", **PATIENCE) as other:
             assert other.get("k") == 1
 
 

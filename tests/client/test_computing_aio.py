@@ -16,6 +16,7 @@ from cenote.errors import (
 )
 from cenote.testing.memcached import MemcachedServer
 from tests.client.together_aio import Gate, together
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -83,13 +84,13 @@ async def test_a_value_written_by_set_is_read(client_aio):
 
 
 async def test_with_stale_for_a_value_without_a_limit_is_never_due(server):
-    async with AsyncClient(server.url, protocol="meta") as client:
+    async with AsyncClient(server.url, protocol="meta", **PATIENCE) as client:
         await client.set("k", 1)
         assert await client.get_or_compute("k", Source(), 60, stale_for=60) == 1
 
 
 async def test_on_a_classic_server_a_value_of_unknown_age_is_due(server):
-    async with AsyncClient(server.url, protocol="classic") as client:
+    async with AsyncClient(server.url, protocol="classic", **PATIENCE) as client:
         await client.set("k", 1)
         await client.delete(marker_of(b"k"))
         assert await client.get_or_compute("k", Source(2), 60, stale_for=60) == 2
@@ -268,7 +269,7 @@ async def test_a_write_while_a_value_is_computed_is_not_undone(client_aio):
 
 async def test_a_lease_whose_holder_died_lapses(client_aio, server, protocol):
     """Its holder is closed in the middle of computing, and gives nothing back."""
-    async with AsyncClient(server.url, protocol=protocol) as dying:
+    async with AsyncClient(server.url, protocol=protocol, **PATIENCE) as dying:
 
         async def compute():
             await dying.close()

@@ -17,6 +17,7 @@ from cenote.errors import (
 )
 from cenote.testing.memcached import MemcachedServer
 from tests.client.together_sync import Gate, together
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -84,13 +85,13 @@ def test_a_value_written_by_set_is_read(client_sync):
 
 
 def test_with_stale_for_a_value_without_a_limit_is_never_due(server):
-    with Client(server.url, protocol="meta") as client:
+    with Client(server.url, protocol="meta", **PATIENCE) as client:
         client.set("k", 1)
         assert client.get_or_compute("k", Source(), 60, stale_for=60) == 1
 
 
 def test_on_a_classic_server_a_value_of_unknown_age_is_due(server):
-    with Client(server.url, protocol="classic") as client:
+    with Client(server.url, protocol="classic", **PATIENCE) as client:
         client.set("k", 1)
         client.delete(marker_of(b"k"))
         assert client.get_or_compute("k", Source(2), 60, stale_for=60) == 2
@@ -267,7 +268,7 @@ def test_a_write_while_a_value_is_computed_is_not_undone(client_sync):
 
 def test_a_lease_whose_holder_died_lapses(client_sync, server, protocol):
     """Its holder is closed in the middle of computing, and gives nothing back."""
-    with Client(server.url, protocol=protocol) as dying:
+    with Client(server.url, protocol=protocol, **PATIENCE) as dying:
 
         def compute():
             dying.close()

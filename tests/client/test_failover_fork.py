@@ -12,6 +12,7 @@ import pytest
 from cenote import AsyncClient, CenoteError, Client
 from cenote.testing.memcached import MemcachedServer
 from tests.client.test_discovery_fork import in_child
+from tests.patience import PATIENCE
 
 PATIENT = 20.0
 KEYS = [f"key:{number}" for number in range(20)]
@@ -45,7 +46,7 @@ async def ask(client: AsyncClient, *, down: bool) -> None:
 
 
 def test_a_child_probes_what_was_down_when_it_was_forked(two: list[MemcachedServer]) -> None:
-    with Client([server.url for server in two], failover="rehash") as client:
+    with Client([server.url for server in two], failover="rehash", **PATIENCE) as client:
 
         def notices(*, down: bool) -> bool:
             for key in KEYS:
@@ -74,7 +75,7 @@ def test_a_child_probes_in_its_own_loop(two: list[MemcachedServer]) -> None:
         await client.close()
 
     with asyncio.Runner() as runner:
-        client = AsyncClient([server.url for server in two], failover="rehash")
+        client = AsyncClient([server.url for server in two], failover="rehash", **PATIENCE)
         two[0].kill()
         runner.run(ask(client, down=True))
         in_child(lambda: asyncio.run(check(client)))

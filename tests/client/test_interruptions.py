@@ -21,6 +21,7 @@ from cenote.client.sync import Client
 from cenote.errors import CenoteError, InvalidArgument, OperationTimeout
 from cenote.testing.faults import Stall
 from cenote.testing.proxy import FaultProxy
+from tests.patience import PATIENCE
 
 
 class Interrupted(BaseException):
@@ -50,7 +51,7 @@ async def cancelled_once_sent(call, proxy: FaultProxy) -> None:
 
 
 async def test_after_a_cancel_nobody_is_given_the_reply(proxy, protocol):
-    async with AsyncClient(url_of(proxy), protocol=protocol) as client:
+    async with AsyncClient(url_of(proxy), protocol=protocol, **PATIENCE) as client:
         await client.set_many({"a": 100, "b": 5, "c": "value of c"})
         proxy.replies = Stall()
         await cancelled_once_sent(client.incr("a"), proxy)
@@ -64,7 +65,7 @@ async def test_after_a_cancel_nobody_is_given_the_reply(proxy, protocol):
 
 
 async def test_a_cancelled_computation_gives_its_lease_back(server, protocol):
-    async with AsyncClient(server.url, protocol=protocol) as client:
+    async with AsyncClient(server.url, protocol=protocol, **PATIENCE) as client:
         await client.flush_all()
         computing = asyncio.Event()
 
@@ -83,7 +84,7 @@ async def test_a_cancelled_computation_gives_its_lease_back(server, protocol):
 
 async def test_a_computation_whose_coroutine_is_closed_ends_at_once(server, protocol):
     """As when a loop is gone: nothing can be awaited any more, and nothing is tried."""
-    async with AsyncClient(server.url, protocol=protocol) as client:
+    async with AsyncClient(server.url, protocol=protocol, **PATIENCE) as client:
         await client.flush_all()
         computing = asyncio.Event()
 
@@ -104,7 +105,7 @@ def test_a_coroutine_function_is_refused_by_the_blocking_client(server, protocol
     async def compute() -> int:
         return 1
 
-    with Client(server.url, protocol=protocol) as client:
+    with Client(server.url, protocol=protocol, **PATIENCE) as client:
         client.flush_all()
         with pytest.raises(InvalidArgument, match="use AsyncClient"):
             _ = client.get_or_compute("k", compute, 60, lease_ttl=30)

@@ -19,6 +19,7 @@ from cenote.errors import (
 from cenote.testing.faults import CloseAfter, Corrupt, Drop, Split, Stall
 from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
+from tests.patience import PATIENCE
 
 TIMEOUT = 0.5
 LATE = 2.5
@@ -199,7 +200,7 @@ async def test_a_restarted_server_is_found_again(mortal, protocol, make_aio):
 
 
 async def test_what_is_the_callers_doing_is_raised_even_by_a_forgiving_client(server, protocol):
-    async with AsyncClient(server.url, protocol=protocol, on_error="miss") as client:
+    async with AsyncClient(server.url, protocol=protocol, on_error="miss", **PATIENCE) as client:
         with pytest.raises(ValueTooLarge):
             await client.set("k", b"x" * 1_100_000)
         with pytest.raises(InvalidKey):

@@ -12,6 +12,7 @@ from cenote.client import unreadable
 from cenote.client.aio import AsyncClient
 from cenote.client.outcome import Item
 from cenote.errors import InvalidArgument, InvalidKey, UnknownFlagsWarning
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -137,8 +138,8 @@ class Foreign:
 
 async def test_pickle_and_raw_are_read_by_whom_they_were_asked_of(server, protocol):
     async with (
-        AsyncClient(server.url, protocol=protocol, serde="pickle") as pickling,
-        AsyncClient(server.url, protocol=protocol, serde="raw") as raw,
+        AsyncClient(server.url, protocol=protocol, serde="pickle", **PATIENCE) as pickling,
+        AsyncClient(server.url, protocol=protocol, serde="raw", **PATIENCE) as raw,
     ):
         await pickling.set("k", (1, {2}))
         assert await pickling.get("k") == (1, {2})
@@ -150,8 +151,8 @@ async def test_pickle_and_raw_are_read_by_whom_they_were_asked_of(server, protoc
 
 async def test_a_prefix_is_never_seen(server, protocol):
     async with (
-        AsyncClient(server.url, protocol=protocol, key_prefix="app:") as prefixed,
-        AsyncClient(server.url, protocol=protocol) as plain,
+        AsyncClient(server.url, protocol=protocol, key_prefix="app:", **PATIENCE) as prefixed,
+        AsyncClient(server.url, protocol=protocol, **PATIENCE) as plain,
     ):
         await prefixed.set_many({"a": 1, "b": 2})
         assert await prefixed.get_many(["a", "b", "c"]) == {"a": 1, "b": 2}
@@ -160,7 +161,7 @@ async def test_a_prefix_is_never_seen(server, protocol):
 
 
 async def test_long_keys_are_hashed_when_asked_for(server, protocol):
-    async with AsyncClient(server.url, protocol=protocol, long_keys="hash") as client:
+    async with AsyncClient(server.url, protocol=protocol, long_keys="hash", **PATIENCE) as client:
         key = "k" * 1000
         assert await client.set(key, 1) is True
         assert await client.get(key) == 1

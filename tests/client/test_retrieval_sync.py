@@ -13,6 +13,7 @@ from cenote.client import unreadable
 from cenote.client.sync import Client
 from cenote.client.outcome import Item
 from cenote.errors import InvalidArgument, InvalidKey, UnknownFlagsWarning
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -136,8 +137,8 @@ class Foreign:
 
 def test_pickle_and_raw_are_read_by_whom_they_were_asked_of(server, protocol):
     with (
-        Client(server.url, protocol=protocol, serde="pickle") as pickling,
-        Client(server.url, protocol=protocol, serde="raw") as raw,
+        Client(server.url, protocol=protocol, serde="pickle", **PATIENCE) as pickling,
+        Client(server.url, protocol=protocol, serde="raw", **PATIENCE) as raw,
     ):
         pickling.set("k", (1, {2}))
         assert pickling.get("k") == (1, {2})
@@ -149,8 +150,8 @@ def test_pickle_and_raw_are_read_by_whom_they_were_asked_of(server, protocol):
 
 def test_a_prefix_is_never_seen(server, protocol):
     with (
-        Client(server.url, protocol=protocol, key_prefix="app:") as prefixed,
-        Client(server.url, protocol=protocol) as plain,
+        Client(server.url, protocol=protocol, key_prefix="app:", **PATIENCE) as prefixed,
+        Client(server.url, protocol=protocol, **PATIENCE) as plain,
     ):
         prefixed.set_many({"a": 1, "b": 2})
         assert prefixed.get_many(["a", "b", "c"]) == {"a": 1, "b": 2}
@@ -159,7 +160,7 @@ def test_a_prefix_is_never_seen(server, protocol):
 
 
 def test_long_keys_are_hashed_when_asked_for(server, protocol):
-    with Client(server.url, protocol=protocol, long_keys="hash") as client:
+    with Client(server.url, protocol=protocol, long_keys="hash", **PATIENCE) as client:
         key = "k" * 1000
         assert client.set(key, 1) is True
         assert client.get(key) == 1

@@ -27,6 +27,7 @@ from cenote.testing.faults import Stall
 from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
 from tests.client.together_aio import together
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -472,13 +473,13 @@ async def test_a_server_that_is_down_does_not_keep_a_client_from_opening(proxies
 async def test_a_client_does_not_open_where_every_server_is_down(proxies, make_aio):
     for proxy in proxies:
         proxy.refuse()
-    client = make_aio(servers_behind(proxies), timeout=TIMEOUT)
-    with pytest.raises(ConnectFailed):
+    client = make_aio(servers_behind(proxies))
+    with pytest.raises(ConnectFailed, match="is down"):
         await client.open()
 
 
 async def test_a_closed_client_says_so(servers):
-    async with AsyncClient(servers) as client:
+    async with AsyncClient(servers, **PATIENCE) as client:
         await client.set_many(VALUES)
     for command in (lambda: client.get("k"), lambda: client.get_many(KEYS), client.version):
         with pytest.raises(PoolClosed):

@@ -28,6 +28,7 @@ from cenote.testing.faults import Stall
 from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
 from tests.client.together_sync import together
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -469,13 +470,13 @@ def test_a_server_that_is_down_does_not_keep_a_client_from_opening(proxies, make
 def test_a_client_does_not_open_where_every_server_is_down(proxies, make_sync):
     for proxy in proxies:
         proxy.refuse()
-    client = make_sync(servers_behind(proxies), timeout=TIMEOUT)
-    with pytest.raises(ConnectFailed):
+    client = make_sync(servers_behind(proxies))
+    with pytest.raises(ConnectFailed, match="is down"):
         client.open()
 
 
 def test_a_closed_client_says_so(servers):
-    with Client(servers) as client:
+    with Client(servers, **PATIENCE) as client:
         client.set_many(VALUES)
     for command in (lambda: client.get("k"), lambda: client.get_many(KEYS), client.version):
         with pytest.raises(PoolClosed):

@@ -10,6 +10,7 @@ from multiprocessing.synchronize import Barrier, Semaphore
 from cenote.client.aio import AsyncClient
 from cenote.client.sync import Client
 from tests.client.together_sync import together
+from tests.patience import PATIENCE
 
 THREADS = 4
 _spawn = multiprocessing.get_context("spawn")
@@ -17,7 +18,7 @@ _spawn = multiprocessing.get_context("spawn")
 
 def look_from_threads(url: str, protocol, start: Barrier, computed: Semaphore) -> None:
     """In a process of its own: several threads of one client, once everybody is ready."""
-    with Client(url, protocol=protocol) as client:
+    with Client(url, protocol=protocol, **PATIENCE) as client:
         start.wait(30)
 
         def look() -> str:
@@ -30,7 +31,7 @@ def look_from_tasks(url: str, protocol, start: Barrier, computed: Semaphore) -> 
     """In a process of its own: several tasks of one client, once everybody is ready."""
 
     async def main() -> None:
-        async with AsyncClient(url, protocol=protocol) as client:
+        async with AsyncClient(url, protocol=protocol, **PATIENCE) as client:
             start.wait(30)
             looks = [
                 client.get_or_compute("k", lambda: _compute(computed), 60, lease_ttl=30)
@@ -48,7 +49,7 @@ def _compute(computed: Semaphore) -> str:
 
 def test_one_of_many_processes_computes(server, protocol):
     """Each process exits with 0 only if all its threads or tasks were given the value."""
-    with Client(server.url) as client:
+    with Client(server.url, **PATIENCE) as client:
         client.flush_all()
     lookers: list[Callable[..., None]] = [look_from_threads, look_from_tasks, look_from_threads]
     start, computed = _spawn.Barrier(len(lookers)), _spawn.Semaphore(0)
@@ -67,7 +68,7 @@ def test_one_of_many_processes_computes(server, protocol):
 
 def test_a_killed_process_takes_its_lease_with_it_for_a_while_only(server, protocol):
     """SIGKILL while computing: nothing is given back, the lease lapses and another computes."""
-    with Client(server.url, protocol=protocol) as client:
+    with Client(server.url, protocol=protocol, **PATIENCE) as client:
         client.flush_all()
         computing = _spawn.Event()
         process = _spawn.Process(
@@ -88,4 +89,4 @@ def compute_for_ever(url: str, protocol, computing) -> None:
         computing.set()
         multiprocessing.Event().wait()
 
-    Client(url, protocol=protocol).get_or_compute("k", compute, 60, lease_ttl=1)
+    Client(url, protocol=protocol, **PATIENCE).get_or_compute("k", compute, 60, lease_ttl=1)

@@ -9,6 +9,7 @@ import pytest
 
 from cenote.client.aio import AsyncClient
 from cenote.errors import InvalidArgument, NotSerializable, OutOfMemory, ValueTooLarge
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -174,7 +175,7 @@ async def test_a_value_can_not_smuggle_commands(client_aio):
 
 
 async def test_out_of_memory_is_a_server_error_and_the_connection_stays(small_server, protocol):
-    async with AsyncClient(small_server.url, protocol=protocol) as client:
+    async with AsyncClient(small_server.url, protocol=protocol, **PATIENCE) as client:
         values = {f"k{n}": b"x" * 500_000 for n in range(40)}
         failed = await client.set_many(values)
         assert failed

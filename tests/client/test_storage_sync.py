@@ -10,6 +10,7 @@ import pytest
 
 from cenote.client.sync import Client
 from cenote.errors import InvalidArgument, NotSerializable, OutOfMemory, ValueTooLarge
+from tests.patience import PATIENCE
 
 PROTOCOLS = ("meta", "classic", "binary")
 
@@ -175,7 +176,7 @@ def test_a_value_can_not_smuggle_commands(client_sync):
 
 
 def test_out_of_memory_is_a_server_error_and_the_connection_stays(small_server, protocol):
-    with Client(small_server.url, protocol=protocol) as client:
+    with Client(small_server.url, protocol=protocol, **PATIENCE) as client:
         values = {f"k{n}": b"x" * 500_000 for n in range(40)}
         failed = client.set_many(values)
         assert failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -22,13 +23,13 @@ async def test_time_spent_in_line_is_not_given_a_second_time(tmp_path: Path) -> 
     async with world(tmp_path, ONE) as (peer, node):
         peer.greets = False
         began = monotonic()
-        waiting = node.request(get(b"k"), began + 1.0)
-        await until(lambda: monotonic() > began + 0.6)  # in line: no handshake, no lane
+        waiting = node.request(get(b"k"), began + 2.0)
+        await until(lambda: monotonic() > began + 1.9)  # in line: no handshake, no lane
         peer.eager = False
         peer.greet()
         with pytest.raises(OperationTimeout):
             await waiting
-        assert 1.0 <= monotonic() - began < 1.5
+        assert 2.0 <= monotonic() - began < 3.9
 
 
 async def test_a_request_that_comes_too_late_leaves_no_lease_behind(tmp_path: Path) -> None:
@@ -107,7 +108,8 @@ async def test_posted_requests_that_are_not_read_do_not_keep_the_loop_busy(tmp_p
         note = quiet(meta_set(b"k", b"x" * 60_000))
         with pytest.raises(PoolTimeout):  # once the connection takes no more
             while True:
-                await node.post(note, monotonic() + 0.3)
+                with suppress(OperationTimeout):  # it came too late to be sent
+                    await node.post(note, monotonic() + 0.3)
         leases = node.pool.stats().acquired
         assert await node.request(get(b"k"), soon()) == (b"k", 0, 0)
         assert node.pool.stats().acquired - leases < 10

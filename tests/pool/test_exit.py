@@ -22,7 +22,7 @@ def run(program: str, *flags: str) -> str:
     """Run a program to its end; returns what it said."""
     done = subprocess.run(
         [sys.executable, *flags, "-c", PROLOGUE + textwrap.dedent(program)],
-        capture_output=True, text=True, timeout=20, check=False,
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

@@ -31,6 +31,7 @@ from cenote.telemetry import operations
 from cenote.telemetry.opentelemetry import SCHEMA, instrument, trace_client
 from cenote.telemetry.opentelemetry_sdk import WithHistograms
 from cenote.testing.memcached import MemcachedServer
+from tests.patience import PATIENCE
 from tests.telemetry.conftest import Thing
 
 NAME = incubating.DB_CLIENT_CONNECTION_POOL_NAME
@@ -126,7 +127,7 @@ def test_a_pool_that_is_closed_or_not_instrumented_any_more_is_told_no_more(
 
 def test_the_pool_of_a_server_says_which(memcached_server: MemcachedServer) -> None:
     reader = InMemoryMetricReader()
-    with Client(memcached_server.url) as client:
+    with Client(memcached_server.url, **PATIENCE) as client:
         instrument(client, meter_provider=MeterProvider([reader]))
         (attributes, _), *_ = told(reader.get_metrics_data())["db.client.connection.max"]
     assert attributes[db_attributes.DB_SYSTEM_NAME] == "memcached"
@@ -224,7 +225,7 @@ def test_names_of_histograms_are_those_of_the_conventions() -> None:
 
 
 def test_operations_are_exported_by_name_and_error(memcached_server: MemcachedServer) -> None:
-    with Client(memcached_server.url) as client:
+    with Client(memcached_server.url, **PATIENCE) as client:
         operations.measure(client)
         exporting = Exporting(client, temporality=AggregationTemporality.CUMULATIVE)
         client.get("a")
@@ -281,7 +282,7 @@ def traced() -> Traced:
 def test_an_operation_is_a_client_span_without_its_key(
     traced: Traced, memcached_server: MemcachedServer
 ) -> None:
-    with Client(memcached_server.url) as client:
+    with Client(memcached_server.url, **PATIENCE) as client:
         trace_client(client, tracer_provider=traced.provider)
         client.set("secret-key", 1)
         client.get_many(["secret-key", "another"])
@@ -298,7 +299,7 @@ def test_an_operation_is_a_client_span_without_its_key(
 
 
 def test_keys_are_told_if_asked_for(traced: Traced) -> None:
-    with Client("local://") as client:
+    with Client("local://", **PATIENCE) as client:
         trace_client(client, tracer_provider=traced.provider, keys=True)
         client.get(b"one")
         client.get_many(["two", "three"])
@@ -307,14 +308,14 @@ def test_keys_are_told_if_asked_for(traced: Traced) -> None:
 
 
 def test_keys_that_are_read_once_are_left_to_the_client(traced: Traced) -> None:
-    with Client("local://") as client:
+    with Client("local://", **PATIENCE) as client:
         client.set("one", 1)
         trace_client(client, tracer_provider=traced.provider, keys=True)
         assert client.get_many(key for key in ("one", "two")) == {"one": 1}
 
 
 async def test_an_error_is_the_spans_status_and_spans_are_in_the_callers(traced: Traced) -> None:
-    async with AsyncClient("local://") as client:
+    async with AsyncClient("local://", **PATIENCE) as client:
         trace_client(client, tracer_provider=traced.provider)
         with (
             traced.provider.get_tracer("mine").start_as_current_span("request"),
@@ -351,7 +352,10 @@ def test_a_tracer_that_raises_is_logged_and_the_operation_goes_on(
 ) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(processor())
-    with Client("local://") as client, caplog.at_level(logging.ERROR, "cenote.telemetry"):
+    with (
+        Client("local://", **PATIENCE) as client,
+        caplog.at_level(logging.ERROR, "cenote.telemetry"),
+    ):
         trace_client(client, tracer_provider=provider)
         assert client.set("a", 1)
         assert client.get("a") == 1

@@ -13,6 +13,7 @@ import pytest
 from cenote import AsyncClient, Client, ConfigurationError, InvalidKey
 from cenote.telemetry import operations
 from cenote.telemetry.operations import OPERATIONS, durations, measure, release, trace
+from tests.patience import PATIENCE
 
 
 def counts(client: Client | AsyncClient) -> dict[tuple[str, str], int]:
@@ -34,7 +35,7 @@ def test_every_command_about_keys_is_measured(kind: type) -> None:
 
 
 def test_operations_are_counted_and_answer_as_before() -> None:
-    with Client("local://") as client:
+    with Client("local://", **PATIENCE) as client:
         measure(client)
         measure(client)
         assert client.set("a", 1, ttl=60)
@@ -45,7 +46,7 @@ def test_operations_are_counted_and_answer_as_before() -> None:
 
 
 def test_an_error_is_counted_by_its_class_and_raised() -> None:
-    with Client("local://") as client:
+    with Client("local://", **PATIENCE) as client:
         measure(client)
         with pytest.raises(InvalidKey):
             client.get("two words")
@@ -53,7 +54,7 @@ def test_an_error_is_counted_by_its_class_and_raised() -> None:
 
 
 def test_another_client_and_a_released_one_run_as_ever() -> None:
-    with Client("local://") as client, Client("local://") as other:
+    with Client("local://", **PATIENCE) as client, Client("local://", **PATIENCE) as other:
         get = vars(client).get("get")
         measure(client)
         assert "get" in vars(client)
@@ -67,7 +68,7 @@ def test_another_client_and_a_released_one_run_as_ever() -> None:
 
 
 async def test_tasks_are_counted_and_so_is_a_cancel() -> None:
-    async with AsyncClient("local://") as client:
+    async with AsyncClient("local://", **PATIENCE) as client:
         measure(client)
         assert inspect.iscoroutinefunction(client.get)
         await client.set("a", 1)
@@ -82,7 +83,7 @@ async def test_tasks_are_counted_and_so_is_a_cancel() -> None:
 
 
 def test_what_get_or_compute_asks_is_counted_and_not_what_it_computes() -> None:
-    with Client("local://") as client:
+    with Client("local://", **PATIENCE) as client:
         measure(client)
         client.delete("made")
         assert client.get_or_compute("made", lambda: 7, 60) == 7
@@ -92,7 +93,7 @@ def test_what_get_or_compute_asks_is_counted_and_not_what_it_computes() -> None:
 @pytest.mark.stress
 def test_no_operation_of_any_thread_is_missed() -> None:
     """Counting takes no lock: under the GIL it needs none."""
-    with Client("local://", max_size=4) as client:
+    with Client("local://", max_size=4, **PATIENCE) as client:
         measure(client)
 
         def work() -> None:
@@ -117,7 +118,7 @@ def test_spans_and_counts_may_be_asked_for_together_in_either_order() -> None:
 
     steps: list[Callable[[Client], None]] = [measure, lambda client: trace(client, around)]
     for order in (steps, steps[::-1]):
-        with Client("local://") as client:
+        with Client("local://", **PATIENCE) as client:
             for step in order:
                 step(client)
             client.get("a")

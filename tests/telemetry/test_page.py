@@ -10,6 +10,7 @@ import pytest
 
 from cenote import Client, Pool, PoolTimeout
 from cenote.telemetry import Service, serve
+from tests.patience import PATIENCE
 from tests.telemetry.asking import eventually
 from tests.telemetry.browser import CHROMIUM, browse
 from tests.telemetry.conftest import Thing
@@ -37,7 +38,7 @@ def test_the_page_knows_the_token_and_shows_pools_holders_events_and_charts(
     pool: Pool[Thing], tmp_path: Path
 ) -> None:
     hostile = "<img src=x onerror=alert(1)>"
-    with Client("local://") as client, Pool(Thing, name=hostile, max_size=3) as other:
+    with Client("local://", **PATIENCE) as client, Pool(Thing, name=hostile, max_size=3) as other:
         client.get("a")
         with (
             serve("127.0.0.1:0", pool, client, other, token="s3cret") as service,

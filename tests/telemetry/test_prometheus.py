@@ -15,6 +15,7 @@ from cenote.telemetry import operations
 from cenote.telemetry.figures import CLIENT_FIGURES, FIGURES, NODE_FIGURES, TIMINGS
 from cenote.telemetry.prometheus import PoolCollector, exposition
 from cenote.telemetry.sources import Sources
+from tests.patience import PATIENCE
 from tests.telemetry.conftest import Thing
 
 
@@ -81,7 +82,7 @@ def test_registering_reads_no_pool_and_two_of_a_kind_are_refused(pool: Pool[Thin
 
 
 def test_a_client_tells_its_own_counters_and_how_long_operations_took() -> None:
-    with Client("local://") as client:
+    with Client("local://", **PATIENCE) as client:
         operations.measure(client)
         client.get("nothing")
         value = collected(client).get_sample_value

@@ -16,6 +16,7 @@ import pytest
 
 from cenote import Client, Pool, PoolTimeout
 from cenote.telemetry import RULES, rule_file, serve
+from tests.patience import PATIENCE
 from tests.telemetry.asking import eventually
 from tests.telemetry.conftest import Thing
 from tests.telemetry.test_monitoring import expressions
@@ -76,7 +77,10 @@ def prometheus(tmp_path: Path) -> Iterator[Callable[[str], Ask]]:
 def test_every_panel_has_an_answer_and_the_rules_fire(
     pool: Pool[Thing], prometheus: Callable[[str], Ask]
 ) -> None:
-    with Client("local://", histograms=True) as client, serve("127.0.0.1:0", pool, client) as here:
+    with (
+        Client("local://", histograms=True, **PATIENCE) as client,
+        serve("127.0.0.1:0", pool, client) as here,
+    ):
         ask = prometheus(here.endpoint)
 
         def value(expression: str) -> list[Any]:

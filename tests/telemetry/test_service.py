@@ -21,6 +21,7 @@ from cenote import AsyncClient, ConfigurationError, Pool, PoolTimeout
 from cenote.telemetry import Service, operations, serve, service
 from cenote.telemetry.asking import LONGEST_HEAD
 from cenote.telemetry.endpoint import Endpoint
+from tests.patience import PATIENCE
 from tests.telemetry.asking import answer, connect, eventually, everything, exchange, get, snapshot
 from tests.telemetry.conftest import Thing
 
@@ -129,7 +130,7 @@ def test_what_fires_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_client_of_a_loop_is_told_of_without_its_loop() -> None:
-    async with AsyncClient("local://") as client:
+    async with AsyncClient("local://", **PATIENCE) as client:
         operations.measure(client)
         await client.get("nothing")
         with serve("127.0.0.1:0", client) as served:

@@ -19,6 +19,7 @@ from cenote import (
 from cenote.pool import registry
 from cenote.telemetry.sources import Sources
 from cenote.testing.memcached import MemcachedServer
+from tests.patience import PATIENCE
 from tests.telemetry.conftest import Thing
 
 
@@ -57,7 +58,7 @@ def test_a_keyed_pool_is_read_as_the_pools_of_its_keys() -> None:
 def test_a_client_is_read_as_its_pools_and_they_say_what_they_connect_to(
     memcached_server: MemcachedServer,
 ) -> None:
-    with Client(memcached_server.url) as client:
+    with Client(memcached_server.url, **PATIENCE) as client:
         (reading,) = Sources(client).read()
         assert reading.attributes["db.system.name"] == "memcached"
         assert f"{reading.attributes['server.address']}" in reading.label

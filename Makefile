@@ -23,13 +23,12 @@ METADATA := pyproject.toml setup.py
 # What setup.py names, and what those include.
 COMPILED := setup.py $(shell sed -n 's|.*"\(src/.*\)".*|\1|p' setup.py) $(shell find src -name '*.px[di]')
 LAYERS := */cenote/pool/*,*/cenote/protocol/*,*/cenote/connection/*,*/cenote/node/*
-# The sources are the same on both builds: what reads them runs once, with the compiled one.
-ABOUT_SOURCES := tests/test_architecture.py tests/test_unasync.py tests/typing
-# Tests of other things: tracing would make them several times as slow, and prove nothing of the layers.
-UNTRACED := $(addprefix tests/,bench cli cluster testing) \
-	$(filter-out $(ABOUT_SOURCES),$(wildcard tests/test_*.py))
-TRACED := $(filter-out $(UNTRACED) $(ABOUT_SOURCES) %/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
-PYTEST := -m pytest --numprocesses=2
+# Tracing the others would make them several times as slow, and prove nothing of the layers.
+TRACED := $(addprefix tests/,client connection connectors node pool protocol)
+# What reads the sources, or runs both builds by itself, runs once: with the compiled build.
+ONCE := $(patsubst %,--ignore=tests/%,test_architecture.py test_unasync.py typing bench)
+# Each of the processes begins with tests of its own, and helps the other at the end.
+PYTEST := -m pytest --numprocesses=2 --dist=worksteal
 
 say = @echo '==> $(1)'
 
@@ -40,15 +39,13 @@ demo: $(DONE)/cli $(DONE)/compiled
 	@$(BIN)/cenote demo
 
 test: $(DONE)/test $(DONE)/servers $(DONE)/compiled
-	$(call say,the suite on the pure build with branch coverage)
+	$(call say,the layers on the pure build with branch coverage)
 	@$(BIN)/coverage erase
 	@CENOTE_IMPL=native $(BIN)/coverage run $(PYTEST) $(TRACED) -m 'not stress and not tracer'
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=95 --include='$(LAYERS)'
-	$(call say,free-running threads and tests that trace by themselves on the pure build: untraced)
-	@CENOTE_IMPL=native $(BIN)/python $(PYTEST) $(TRACED) -m 'stress or tracer'
-	$(call say,tests of what no coverage is asked of on the pure build)
-	@CENOTE_IMPL=native $(BIN)/python $(PYTEST) $(UNTRACED)
+	$(call say,the rest of the suite on the pure build: untraced)
+	@CENOTE_IMPL=native $(BIN)/python $(PYTEST) $(ONCE) -m 'stress or tracer or not traced'
 	$(call say,the suite on the compiled build)
 	@CENOTE_IMPL=speedups $(BIN)/python $(PYTEST)
 

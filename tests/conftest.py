@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
+import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -27,11 +30,21 @@ settings.register_profile(
 settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("cenote")
 
-# Seconds a thread or process that was told to end may take.
-_PATIENCE = 5.0
+_FOLDER = Path(__file__).parent
+
+# Seconds a thread or process that was told to end may take on a busy machine.
+_PATIENCE = 30.0
+
+# Folders of tests that are traced for the coverage of the layers, where they are not too dear.
+TRACED = {"client", "connection", "connectors", "node", "pool", "protocol"}
 
 # What tests record that they have proved, and how the end of the run calls it.
 PROVED = {"schedules": "cancellation", "requests": "chaos"}
+
+
+# What is traced is the tests' own processes; those that they start would take twice as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 def pytest_report_header() -> str:
@@ -39,10 +52,19 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse names that change from run to run: pytest-xdist shares tests out by name."""
+    """Mark what is traced; refuse names that change: pytest-xdist shares tests out by name."""
+    for item in items:
+        if item.path.relative_to(_FOLDER).parts[0] in TRACED:
+            item.add_marker("traced")
     unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if unstable:
         raise pytest.UsageError("give these parameters ids: " + ", ".join(unstable))
+
+
+def pytest_collection_finish() -> None:
+    """Let collections of garbage look at what tests make, not at the tests: some collect often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -52,8 +53,23 @@ def folder_of(file: str) -> str:
 
 LAYER_FILES = [file for file in FILES if folder_of(file) in LAYERS]
 
-each_file = pytest.mark.parametrize("file", FILES)
-each_layer_file = pytest.mark.parametrize("file", LAYER_FILES)
+
+def applied_to(files: list[str]) -> Callable[[Callable[[str], None]], Callable[[], None]]:
+    """Make of a rule for a file the test that all of ``files`` keep to it."""
+
+    def decorate(rule: Callable[[str], None]) -> Callable[[], None]:
+        def test() -> None:
+            for file in files:
+                rule(file)
+
+        test.__name__ = rule.__name__
+        return test
+
+    return decorate
+
+
+each_file = applied_to(FILES)
+each_layer_file = applied_to(LAYER_FILES)
 
 
 @cache
@@ -66,6 +82,7 @@ def module_name(file: str) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def imports(file: str) -> list[tuple[int, str]]:
     """Every import of the file as (line, dotted module), wherever in the file it stands.
 

@@ -1,4 +1,4 @@
-"""Both blocking exchanges, both event loops, and the real servers they talk to."""
+"""The blocking exchange in use, both event loops, and the real servers they talk to."""
 
 from __future__ import annotations
 
@@ -26,18 +26,13 @@ def pytest_asyncio_loop_factories() -> dict[str, LoopFactory]:
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-def _channel_types() -> list[ChannelType]:
+@pytest.fixture(scope="session")
+def channel_type() -> ChannelType:
+    """The Channel of the implementation in use."""
     if not use_compiled("cenote.connection._exchange"):
-        return [_exchange_native.Channel]
+        return _exchange_native.Channel
     compiled: ChannelType = import_module("cenote.connection._exchange").Channel
-    return [_exchange_native.Channel, compiled]
-
-
-@pytest.fixture(params=_channel_types(), ids=lambda kind: kind.__module__.rpartition(".")[2])
-def channel_type(request: pytest.FixtureRequest) -> ChannelType:
-    """The Channel of either implementation."""
-    kind: ChannelType = request.param
-    return kind
+    return compiled
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The blocking exchange against scripted bytes, in both implementations."""
+"""The blocking exchange against scripted bytes."""
 
 from __future__ import annotations
 

@@ -661,7 +661,7 @@ async def test_a_timeout_tells_how_much_the_peer_did_not_take() -> None:
 
 
 async def test_a_batch_is_answered_while_it_is_sent() -> None:
-    count = 300_000
+    count = 100_000
     request = set_many([(b"k", b"v", 0)] * count, 0, meta=False)
     size = len(request.payload) // count
     async with pairing() as pair:

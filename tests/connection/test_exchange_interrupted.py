@@ -197,8 +197,12 @@ def test_a_hail_of_signals_does_not_extend_the_deadline(pair: Pair) -> None:
 # Exceptions raised into a thread.
 
 
+@pytest.mark.stress
 def test_an_exception_set_by_another_thread_never_shifts_a_reply(pair: Pair) -> None:
-    """It is raised when the interpreter next looks: the exchange is whole, or it is dirty."""
+    """It is raised when the interpreter next looks: the exchange is whole, or it is dirty.
+
+    Python 3.11 has the other threads stand still until then, if they are traced.
+    """
     outcome: list[object] = []
 
     def victim() -> None:

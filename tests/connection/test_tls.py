@@ -444,6 +444,7 @@ async def test_a_forked_child_writes_nothing_on_the_session(world, address, trus
     connection.close()
 
 
+@pytest.mark.stress
 async def test_a_cancel_at_any_moment_of_connecting_leaves_nothing_open(
     address, trusting, caplog
 ) -> None:

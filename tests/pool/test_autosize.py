@@ -94,6 +94,7 @@ def is_kept(kind: Kind, course: Course, best: int) -> bool:
 
 
 @pytest.mark.proof
+@pytest.mark.stress
 @each_kind
 def test_a_pool_does_what_the_queue_does_and_keeps_the_target(virtually: Run, kind: Kind) -> None:
     arrivals = list(callers(kind.traffic, kind.seconds, 5))
@@ -109,6 +110,7 @@ def test_a_pool_does_what_the_queue_does_and_keeps_the_target(virtually: Run, ki
 
 
 @pytest.mark.proof
+@pytest.mark.stress
 @each_kind
 def test_it_keeps_the_target_without_oscillating_nor_more_connections_than_it_takes(
     kind: Kind,

@@ -30,6 +30,8 @@ from tests.pool.doubles import Resource
 from tests.pool.drawn import effective
 from tests.pool.invariants import Ledger, assert_fair, assert_sound
 
+pytestmark = pytest.mark.stress
+
 SWITCH = 0.00005
 FAIR_AFTER = 0.001
 INSTANT = 1e-9  # what takes no time still lets others in between

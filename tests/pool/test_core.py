@@ -515,14 +515,14 @@ def test_idle_connections_of_a_pool_that_is_down_are_still_served() -> None:
     assert pool.lease() is held
 
 
-def test_a_million_failed_connects_cost_neither_stack_nor_memory() -> None:
+def test_thousands_of_failed_connects_cost_neither_stack_nor_memory() -> None:
     pool = HandDriven(backoff_base=1e-9, backoff_cap=1e-9)
     waiter = pool.ask()
-    for _ in range(20_000):
+    for _ in range(5_000):
         pool.fail_all()
         pool.now += 1.0
         pool.core.tick(pool.now)
-    assert pool.stats().create_errors == 20_000
+    assert pool.stats().create_errors == 5_000
     assert len(pool.core.connects) == 1
     pool.connect_all()
     assert pool.served(waiter)

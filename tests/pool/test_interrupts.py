@@ -146,15 +146,6 @@ def silence() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def quick_collector() -> Iterator[None]:
-    """Collecting garbage hundreds of times is quick when it need not look at what was there."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def use_by_block(pool: Pool[Wire]) -> None:
     with pool.connection():
         pass

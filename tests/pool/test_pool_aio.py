@@ -363,7 +363,7 @@ def test_a_failed_connect_is_retried_within_the_callers_deadline(virtually: Run)
     virtually(scenario)
 
 
-def test_ten_thousand_failed_connects_leave_a_pool_that_connects_again(virtually: Run) -> None:
+def test_thousands_of_failed_connects_leave_a_pool_that_connects_again(virtually: Run) -> None:
     """emcache: RecursionError after 987 failed connects, and it never connected again."""
 
     async def scenario() -> None:
@@ -372,8 +372,8 @@ def test_ten_thousand_failed_connects_leave_a_pool_that_connects_again(virtually
         )
         world._watching = False
         caller = asyncio.create_task(world.use("caller", timeout=None))
-        await asyncio.sleep(20.0)
-        assert world.connector.calls["connect"] > 10_000
+        await asyncio.sleep(4.0)
+        assert world.connector.calls["connect"] > 2_000
         world.connector.behaviour["connect"] = Behaviour.OK
         await caller
         await world.end()

@@ -951,16 +951,17 @@ def test_one_keeper_serves_all_pools_and_leaves_with_the_last() -> None:
     assert not KEEPER._running
 
 
+@pytest.mark.stress
 def test_memory_of_an_idle_connection_is_small() -> None:
     import tracemalloc
 
-    with Pool(Closing, max_size=2000, max_connecting=50) as pool:
+    with Pool(Closing, max_size=1000, max_connecting=50) as pool:
         tracemalloc.start()
-        pool.resize(2000, 2000)
-        pool.open(wait=True, timeout=10 * PATIENCE)
+        pool.resize(1000, 1000)
+        pool.open(wait=True, timeout=20 * PATIENCE)
         used, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert used / 2000 < 2048
+        assert used / 1000 < 2048
 
 
 # When threads themselves are scarce.

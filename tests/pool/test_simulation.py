@@ -34,7 +34,7 @@ from tests.pool.drawn import effective
 from tests.pool.invariants import Ledger, assert_at_rest, assert_ended, assert_sound
 from tests.pool.virtual_time import ManualClock, VirtualLoop, virtual_clock
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.stress]
 
 SEEDS = 60  # of each kind; more with CENOTE_SEEDS
 

@@ -57,6 +57,7 @@ def test_the_size_is_the_least_that_keeps_the_target(
         assert smaller.wait > target
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize(("rate", "duration"), [(100.0, 0.1), (20.0, 0.1), (400.0, 0.05)])
 def test_a_simulated_queue_of_the_advised_size_keeps_the_target(
     rate: float, duration: float

@@ -1,4 +1,4 @@
-"""Both implementations of the protocol, and a real memcached to hold them against."""
+"""The implementation of the protocol in use, and a real memcached to hold it against."""
 
 from __future__ import annotations
 
@@ -23,18 +23,10 @@ NATIVE = "cenote.protocol._native"
 SPEEDUPS = "cenote.protocol._speedups"
 
 
-def implementations() -> list[str]:
-    """The twins to test: both of them in the run of the compiled build, the pure one in its own."""
-    required = os.environ.get("CENOTE_REQUIRE_COMPILED") == "1"
-    return [NATIVE, SPEEDUPS] if required or cenote.implementation == "speedups" else [NATIVE]
-
-
-@pytest.fixture(
-    scope="session", params=implementations(), ids=lambda name: name.rpartition("._")[2]
-)
-def codec(request: pytest.FixtureRequest) -> Any:
-    """One implementation of the protocol: encoders and ReplyParser."""
-    return import_module(request.param)
+@pytest.fixture(scope="session")
+def codec() -> Any:
+    """The implementation of the protocol that is in use: encoders and ReplyParser."""
+    return import_module(SPEEDUPS if cenote.implementation == "speedups" else NATIVE)
 
 
 @pytest.fixture

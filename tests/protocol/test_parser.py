@@ -330,6 +330,7 @@ def spent(codec, request, data):
     return min(once() for _ in range(3))
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("grammar", ["value", "text", "items"])
 def test_reading_byte_by_byte_takes_time_in_proportion(codec, grammar):
     """Four times the bytes take four times as long, not sixteen times."""

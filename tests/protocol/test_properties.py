@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cenote
 from cenote.errors import ConnectionLost, ProtocolError
 from cenote.protocol import _native
-from tests.protocol.conftest import SPEEDUPS, implementations
+from tests.protocol.conftest import SPEEDUPS
 from tests.protocol.conversations import (
     conversations,
     cut,
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.proof
 
 places = st.lists(st.integers(0, 10_000), max_size=8)
 both = pytest.mark.skipif(
-    SPEEDUPS not in implementations(), reason="compared by the compiled build"
+    cenote.implementation != "speedups", reason="compared by the compiled build"
 )
 
 

@@ -243,8 +243,9 @@ def test_compression_can_be_said_in_a_url():
     serde = options.serialisation()
     assert serde.dumps("a" * 100)[1] == 24
     assert serde.dumps("a" * 101)[1] == 16
-    assert with_url_options(options, {"compress": "none", "compress_level": "none"}) == (
-        ClientOptions(serde="pymemcache", compress_min=10, max_decompressed=100)
+    off = {"compress": "none", "compress_level": "none", "compress_min": "1024"}
+    assert with_url_options(options, off) == (
+        ClientOptions(serde="pymemcache", max_decompressed=100)
     )
 
 

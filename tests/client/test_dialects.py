@@ -126,7 +126,7 @@ def client(name, tcp_server) -> Iterator[Client]:
         tcp_server.url,
         serde=serde,
         compress=compress,
-        compress_min=100,
+        compress_min=100 if compress else 1024,
         key_prefix=prefix,
         timeout=PATIENT,
     ) as client:

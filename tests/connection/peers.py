@@ -23,7 +23,7 @@ A: RawItem = (b"A", 0, 0)
 B: RawItem = (b"B", 0, 0)
 
 
-def soon(seconds: float = 20.0) -> float:
+def soon(seconds: float = 120.0) -> float:
     """A deadline that is not meant to pass."""
     return monotonic() + seconds
 

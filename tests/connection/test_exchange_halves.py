@@ -117,7 +117,7 @@ def test_a_batch_is_finished_though_its_replies_fill_the_buffers(pair: Pair) -> 
 
     pair.channel.start(request, soon())
     with Peer(answer):
-        assert pair.channel.finish(soon(20)) == BatchReply()
+        assert pair.channel.finish(soon()) == BatchReply()
 
 
 def test_fences_of_posted_requests_come_before_the_reply(pair: Pair) -> None:

@@ -203,7 +203,7 @@ async def world(
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until something holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 - what is tested tells nobody
             await asyncio.sleep(0)
 

@@ -116,6 +116,7 @@ def test_the_errors_of_a_key_that_is_crowded_out_say_by_whom(virtually: Run) -> 
     virtually(scenario)
 
 
+@pytest.mark.stress
 def test_keys_that_wait_are_served_in_turn(virtually: Run) -> None:
     async def scenario() -> None:
         clock, served, waits = virtual_clock(), Counter[str](), [0.0]

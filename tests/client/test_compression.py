@@ -243,8 +243,7 @@ def test_compression_can_be_said_in_a_url():
     serde = options.serialisation()
     assert serde.dumps("a" * 100)[1] == 24
     assert serde.dumps("a" * 101)[1] == 16
-    off = {"compress": "none", "compress_level": "none", "compress_min": "1024"}
-    assert with_url_options(options, off) == (
+    assert with_url_options(options, {"compress": "none"}) == (
         ClientOptions(serde="pymemcache", max_decompressed=100)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -37,8 +38,9 @@ Psycopg2OperationalError = type("OperationalError", (Psycopg2DatabaseError,), {}
 
 
 def sqlite_error() -> sqlite3.Error:
-    with pytest.raises(sqlite3.OperationalError) as caught:
-        sqlite3.connect(":memory:").execute("select * from nothing")
+    wrong = pytest.raises(sqlite3.OperationalError)
+    with closing(sqlite3.connect(":memory:")) as connection, wrong as caught:
+        connection.execute("select * from nothing")
     return caught.value
 
 

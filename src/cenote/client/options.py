@@ -139,6 +139,8 @@ def with_url_options(options: ClientOptions, texts: Mapping[str, str]) -> Client
     pool = {name: given.pop(name) for name in texts if name in _POOL_TYPES}
     failing = {name: given.pop(name) for name in texts if name in _FAILOVER_TYPES}
     secured = {name: given.pop(name) for name in texts if name in _TLS_TYPES}
+    if "compress" in given and given["compress"] is None:  # and how it would be is no matter
+        given = {"compress_min": DEFAULTS.compress_min, "compress_level": None, **given}
     return replace(
         options,
         tls=_with_tls(options.tls, secured) if secured else options.tls,

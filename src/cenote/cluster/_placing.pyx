@@ -33,13 +33,6 @@ def one_at_a_time(bytes key not None):
     return hash_one_at_a_time(<const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
 
 
-def md5_digest(bytes key not None):
-    """The MD5, of which twins and tests are to agree."""
-    cdef uint8_t digest[16]
-    hash_md5(<const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest)
-    return digest[:16]
-
-
 ctypedef uint32_t (*KeyHash)(const uint8_t *, size_t)
 
 

@@ -97,7 +97,7 @@ class ConfigurationEndpoint:
 
 class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
-    daemon_threads = False
+    daemon_threads = True  # one that is asked nothing more is not waited for
     endpoint: ConfigurationEndpoint
 
 

@@ -102,7 +102,7 @@ def test_a_payload_that_does_not_fit_the_socket_is_sent_while_finishing(pair: Pa
 
     pair.channel.start(request, soon())
     with Peer(answer):
-        assert pair.channel.finish(soon(20)) is STORED
+        assert pair.channel.finish(soon()) is STORED
     assert pair.channel.clean
 
 
@@ -246,7 +246,7 @@ def test_a_large_request_is_sent_bit_by_bit(pair: Pair) -> None:
     assert pair.channel.unsent
     with Peer(answer):
         while not pair.channel.advance():
-            assert await_any([pair.channel], soon(20))
+            assert await_any([pair.channel], soon())
         assert pair.channel.finish(soon()) is STORED
     assert not pair.channel.unsent
 

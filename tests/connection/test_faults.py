@@ -59,7 +59,7 @@ def version_length(tcp: TCPAddress) -> int:
 
 @contextmanager
 def connected(address: TCPAddress) -> Iterator[Connection]:
-    connection = connect(address, timeout=5)
+    connection = connect(address, timeout=30)
     try:
         yield connection
     finally:
@@ -116,7 +116,7 @@ async def test_an_asyncio_get_meets(
     proxied: TCPAddress,
     version_length: int,
 ) -> None:
-    connection = await aio.connect(proxied, timeout=5)
+    connection = await aio.connect(proxied, timeout=30)
     proxy.replies = fault(version_length)
     deadline = monotonic() + time_for(error)
     with pytest.raises(error) as caught:
@@ -142,7 +142,7 @@ def test_a_reply_byte_by_byte_is_a_reply(proxy: FaultProxy, proxied: TCPAddress)
 async def test_an_asyncio_reply_byte_by_byte_is_a_reply(
     proxy: FaultProxy, proxied: TCPAddress
 ) -> None:
-    connection = await aio.connect(proxied, timeout=5)
+    connection = await aio.connect(proxied, timeout=30)
     proxy.replies = proxy.requests = Split(1)
     assert await connection.exchange(get(b"key"), soon()) == (VALUE, 7, 0)
     assert connection.clean
@@ -209,7 +209,7 @@ async def test_an_idle_asyncio_connection_whose_server_went_is_found_dead(
     proxy: FaultProxy, proxied: TCPAddress
 ) -> None:
     for end in (proxy.reset, proxy.hang_up):
-        connection = await aio.connect(proxied, timeout=5)
+        connection = await aio.connect(proxied, timeout=30)
         assert connection.is_alive()
         end()
         assert not connection.is_alive()
@@ -236,7 +236,7 @@ def test_a_killed_server_is_lost_then_refused_then_found_again() -> None:
             with pytest.raises(ConnectionLost):
                 connection.exchange(get(b"key"), soon())
         with pytest.raises(ConnectionRefusedError):
-            connect(address, timeout=5)
+            connect(address, timeout=30)
         server.start()
         with connected(address) as connection:
             assert connection.exchange(get(b"key"), soon()) is None

@@ -228,7 +228,7 @@ def test_a_pause_holds_for_keys_that_come_later_too(run: Run) -> None:
 def test_a_cancelled_caller_of_one_key_takes_nothing_from_another(proof: Proof) -> None:
     async def scenario(victim: Victim) -> None:
         hosts = Hosts()
-        pool = AsyncKeyedPool(hosts, max_total=1, max_per_key=1)
+        pool = AsyncKeyedPool(hosts, max_total=1, max_per_key=1, turn_after=60.0)
         holder = asyncio.create_task(use(pool, "a", turns=4))
         await pass_turns(3)
         victim.start(use(pool, "b"))
@@ -250,7 +250,7 @@ def test_a_cancelled_caller_of_one_key_takes_nothing_from_another(proof: Proof) 
 def test_what_is_slow_for_a_key_that_gave_up_serves_the_next(proof: Proof, hanging: str) -> None:
     async def scenario(victim: Victim) -> None:
         hosts = Hosts()
-        pool = AsyncKeyedPool(hosts, max_total=1)
+        pool = AsyncKeyedPool(hosts, max_total=1, turn_after=60.0)
         await use(pool, "a")
         hosts.behaviour = {hanging: Behaviour.SLOW}
         hosts.connectors["a"].behaviour[hanging] = Behaviour.SLOW

@@ -20,11 +20,13 @@ import os
 import pwd
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -32,13 +34,15 @@ from cenote.errors import LocalServerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 # A path, for a unix socket, or (host, port).
 Endpoint = str | tuple[str, int]
 
 _START_TIMEOUT = 10.0
 _STOP_TIMEOUT = 10.0
+# Letters of thread states, as in ``/proc/*/task/*/stat``. The dead have closed what they had.
+_DEAD = "ZX"
+_STOPPED = "Tt" + _DEAD
 
 # $1 is the folder to remove at the end (or empty), the rest is the server's command.
 # Signals meant for our process group or session do not end the supervisor: only the lifeline does.
@@ -150,6 +154,47 @@ class ServerProcess:
         """Send a signal to memcached itself."""
         # Its parent reaps it only when the lifeline is cut: the pid is still its own.
         os.kill(self.pid, number)
+
+    def freeze(self) -> None:
+        """Stop the server's threads (``SIGSTOP``) and wait until each of them has stopped.
+
+        The signal is taken by one of them; the others answer until it has told them.
+
+        Raises:
+            TimeoutError: One of them still runs after 10 seconds.
+        """
+        self._signal_and_wait(signal.SIGSTOP, until=_STOPPED)
+
+    def kill(self) -> None:
+        """Kill the server (``SIGKILL``) and wait until its sockets are closed.
+
+        Raises:
+            TimeoutError: It is still there after 10 seconds.
+        """
+        self._signal_and_wait(signal.SIGKILL, until=_DEAD)
+        self.died_within(_STOP_TIMEOUT)
+
+    def _signal_and_wait(self, number: signal.Signals, until: str) -> None:
+        """Send a signal; return when each thread is in one of these states, as Linux names them.
+
+        Where there is no ``/proc`` nobody can be asked: the signal may take a moment there.
+        """
+        self.send_signal(number)
+        deadline = time.monotonic() + _STOP_TIMEOUT
+        while any(state not in until for state in self._states()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"memcached {self.pid} runs {_STOP_TIMEOUT:g} s after {number.name}"
+                )
+            time.sleep(0.0002)
+
+    def _states(self) -> list[str]:
+        states = []
+        for thread in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                text = thread.read_text("ascii", "replace")
+                states.append(text.rpartition(")")[2].split()[0])  # what follows the name
+        return states
 
     def stop(self) -> None:
         """End the server at once and wait until it, its supervisor and its folder are gone."""

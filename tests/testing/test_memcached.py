@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +92,16 @@ def test_a_frozen_server_accepts_and_does_not_answer(server: MemcachedServer) ->
         server.resume()
         connection.settimeout(5)
         assert connection.recv(100).startswith(b"VERSION ")
+
+
+def test_a_frozen_server_has_no_thread_that_runs() -> None:
+    """The signal alone leaves some of them at work for a while, if the machine is busy."""
+    with MemcachedServer(threads=4) as server:
+        for _ in range(50):
+            server.pause()
+            threads = Path(f"/proc/{server.pid}/task").glob("*/stat")
+            assert {thread.read_text().rpartition(")")[2].split()[0] for thread in threads} == {"T"}
+            server.resume()
 
 
 def test_starting_a_running_server_changes_nothing(server: MemcachedServer) -> None:

@@ -162,13 +162,15 @@ class MemcachedServer:
         Raises:
             TimeoutError: It is still there after 10 seconds.
         """
-        self._running().send_signal(signal.SIGKILL)
-        if not self._running().died_within(10):
-            raise TimeoutError(f"memcached {self.pid} survived SIGKILL for 10 s")
+        self._running().kill()
 
     def pause(self) -> None:
-        """Freeze the server (``SIGSTOP``): the kernel still accepts for it, nothing is answered."""
-        self._running().send_signal(signal.SIGSTOP)
+        """Freeze the server (``SIGSTOP``): the kernel still accepts for it, nothing is answered.
+
+        Raises:
+            TimeoutError: It still runs after 10 seconds.
+        """
+        self._running().freeze()
 
     def resume(self) -> None:
         """Let a paused server go on."""

@@ -37,6 +37,7 @@ SOURCES = (
     "src/cenote/client/*_aio.py",
     "src/cenote/cluster/*aio.py",
     "tests/client/test_*_aio.py",
+    "tests/client/troubled_aio.py",
 )
 # Keywords that are dropped, with the space after them.
 DROPPED = ("async", "await")

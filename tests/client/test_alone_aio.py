@@ -7,11 +7,9 @@ from contextlib import ExitStack
 import pytest
 
 from cenote import Key, Replicas, Server
-from cenote.errors import CenoteError
 from cenote.testing.faults import Stall
-from cenote.testing.memcached import MemcachedServer
-from cenote.testing.proxy import FaultProxy
-from tests.client.together_aio import Gate, together
+from tests.client.together_aio import together
+from tests.client.troubled_aio import World, try_to
 
 PATIENT = 10.0
 SHORT = 0.5
@@ -20,31 +18,10 @@ OLD = {key: f"old value of {key}" for key in KEYS}
 NEW = {key: f"new value of {key}" for key in KEYS}
 
 
-class World:
-    """Two servers, each behind a proxy, and what a client tells of them."""
-
-    def __init__(self, stack):
-        self.behind = [stack.enter_context(MemcachedServer()) for _ in range(2)]
-        self.proxies = [stack.enter_context(FaultProxy(s.endpoint)) for s in self.behind]
-        self.servers = [
-            Server.at("{}:{}".format(*proxy.address), name=f"server-{number}")
-            for number, proxy in enumerate(self.proxies)
-        ]
-        self.down = Gate()
-        self.up = Gate()
-
-    def cut(self, number):
-        self.proxies[number].refuse()
-        self.proxies[number].hang_up()
-
-    def mend(self, number):
-        self.proxies[number].start()
-
-
 @pytest.fixture
 def world():
     with ExitStack() as stack:
-        yield World(stack)
+        yield World(stack, "server", 2)
 
 
 @pytest.fixture
@@ -55,8 +32,8 @@ def connect_aio(make_aio, world):
             timeout=timeout,
             backoff_base=0.001,
             backoff_cap=0.005,
-            on_node_down=lambda _name, _reason: world.down.set(),
-            on_node_up=lambda _name: world.up.set(),
+            on_node_down=world.log.on_node_down,
+            on_node_up=world.log.on_node_up,
             **options,
         )
 
@@ -65,16 +42,8 @@ def connect_aio(make_aio, world):
 
 async def asked_until_down(client, world):
     """Ask until the server is found to be down."""
-    while not world.down.is_set():
+    while not world.log.down.is_set():
         await try_to(client.get, "anything")
-
-
-async def try_to(call, *arguments):
-    """Make a call; return what it answers, or fails with."""
-    try:
-        return await call(*arguments)
-    except CenoteError as error:
-        return error
 
 
 async def every_way_of_reading(client):
@@ -94,7 +63,7 @@ async def test_the_gutter_serves_the_keys_of_a_server_that_is_the_only_one(conne
     server, spare = world.servers
     client = connect_aio([server], failover="gutter", gutter=[spare], on_return="flush")
     assert await client.set_many(OLD) == []
-    world.cut(0)
+    world.strike("cut")
     await asked_until_down(client, world)
     assert await client.get_many(KEYS) == {}
     assert await client.set_many(NEW) == []
@@ -102,8 +71,8 @@ async def test_the_gutter_serves_the_keys_of_a_server_that_is_the_only_one(conne
     assert await client.set(Key("routed", route="r"), 1) is True
     assert [await client.get(key) for key in KEYS] == list(NEW.values())
     assert client.nodes()["server-0"].ejected
-    world.mend(0)
-    await world.up.wait()
+    world.mend("cut")
+    await world.log.up.wait()
     assert await client.get_many(KEYS) == {}
     assert await client.get(KEYS[0]) is None
     assert await client.set_many(NEW) == []
@@ -113,7 +82,7 @@ async def test_the_gutter_serves_the_keys_of_a_server_that_is_the_only_one(conne
 async def test_the_only_server_is_missed_where_that_was_asked_for(connect_aio, world):
     client = connect_aio([world.servers[0]], failover="miss")
     assert await client.set_many(OLD) == []
-    world.cut(0)
+    world.strike("cut")
     await asked_until_down(client, world)
     assert await client.get(KEYS[0]) is None
     assert await client.get(Key(KEYS[0], route="r")) is None
@@ -121,8 +90,8 @@ async def test_the_only_server_is_missed_where_that_was_asked_for(connect_aio, w
     assert await client.set(KEYS[0], 1) is False
     assert await client.set_many(NEW) == KEYS
     assert await client.delete_many(KEYS) == 0
-    world.mend(0)
-    await world.up.wait()
+    world.mend("cut")
+    await world.log.up.wait()
     assert await client.get_many(KEYS) == OLD
 
 
@@ -130,7 +99,7 @@ async def test_the_only_server_is_missed_where_that_was_asked_for(connect_aio, w
 async def test_a_replica_that_lacks_writes_is_flushed_though_it_has_become_a_plain_server(
     connect_aio, world, on_return, several
 ):
-    others = [Server.at(world.behind[0].url, name="other")] if several else []
+    others = [Server.at(world.memcacheds[0].url, name="other")] if several else []
     both = Replicas(world.servers, name="both")
     client = connect_aio([both, *others], timeout=SHORT, on_return=on_return)
     assert await client.set_many(OLD) == []
@@ -142,7 +111,7 @@ async def test_a_replica_that_lacks_writes_is_flushed_though_it_has_become_a_pla
     await client.replace_node("both", world.servers[1])
     for _ in range(20):
         assert not {*OLD.values()} & {*texts(await every_way_of_reading(client))}
-    await world.up.wait()
+    await world.log.up.wait()
     assert not {*OLD.values()} & {*(await client.get_many(KEYS)).values()}
     assert await client.set_many(NEW) == []
     assert await client.get_many(KEYS) == NEW
@@ -158,7 +127,7 @@ async def test_a_server_that_is_down_when_the_others_leave_owes_what_it_owed(
     assert await client.set_many(OLD) == []
     await client.open()
     world.proxies[0].replies = Stall()
-    while not world.down.is_set():  # before as many connects can have failed
+    while not world.log.down.is_set():  # before as many connects can have failed
         await together(*[lambda key=key: try_to(client.get, key) for key in KEYS])
     assert await client.set_many(NEW) == []
     world.proxies[0].hang_up()
@@ -166,7 +135,7 @@ async def test_a_server_that_is_down_when_the_others_leave_owes_what_it_owed(
     await client.remove_node("server-1")
     for _ in range(20):
         assert not {*OLD.values()} & {*texts(await every_way_of_reading(client))}
-    await world.up.wait()
+    await world.log.up.wait()
     assert not {*OLD.values()} & {*(await client.get_many(KEYS)).values()}
     assert await client.set_many(NEW) == []
     assert await client.get_many(KEYS) == NEW

@@ -8,11 +8,9 @@ from contextlib import ExitStack
 import pytest
 
 from cenote import Key, Replicas, Server
-from cenote.errors import CenoteError
 from cenote.testing.faults import Stall
-from cenote.testing.memcached import MemcachedServer
-from cenote.testing.proxy import FaultProxy
-from tests.client.together_sync import Gate, together
+from tests.client.together_sync import together
+from tests.client.troubled_sync import World, try_to
 
 PATIENT = 10.0
 SHORT = 0.5
@@ -21,31 +19,10 @@ OLD = {key: f"old value of {key}" for key in KEYS}
 NEW = {key: f"new value of {key}" for key in KEYS}
 
 
-class World:
-    """Two servers, each behind a proxy, and what a client tells of them."""
-
-    def __init__(self, stack):
-        self.behind = [stack.enter_context(MemcachedServer()) for _ in range(2)]
-        self.proxies = [stack.enter_context(FaultProxy(s.endpoint)) for s in self.behind]
-        self.servers = [
-            Server.at("{}:{}".format(*proxy.address), name=f"server-{number}")
-            for number, proxy in enumerate(self.proxies)
-        ]
-        self.down = Gate()
-        self.up = Gate()
-
-    def cut(self, number):
-        self.proxies[number].refuse()
-        self.proxies[number].hang_up()
-
-    def mend(self, number):
-        self.proxies[number].start()
-
-
 @pytest.fixture
 def world():
     with ExitStack() as stack:
-        yield World(stack)
+        yield World(stack, "server", 2)
 
 
 @pytest.fixture
@@ -56,8 +33,8 @@ def connect_sync(make_sync, world):
             timeout=timeout,
             backoff_base=0.001,
             backoff_cap=0.005,
-            on_node_down=lambda _name, _reason: world.down.set(),
-            on_node_up=lambda _name: world.up.set(),
+            on_node_down=world.log.on_node_down,
+            on_node_up=world.log.on_node_up,
             **options,
         )
 
@@ -66,16 +43,8 @@ def connect_sync(make_sync, world):
 
 def asked_until_down(client, world):
     """Ask until the server is found to be down."""
-    while not world.down.is_set():
+    while not world.log.down.is_set():
         try_to(client.get, "anything")
-
-
-def try_to(call, *arguments):
-    """Make a call; return what it answers, or fails with."""
-    try:
-        return call(*arguments)
-    except CenoteError as error:
-        return error
 
 
 def every_way_of_reading(client):
@@ -95,7 +64,7 @@ def test_the_gutter_serves_the_keys_of_a_server_that_is_the_only_one(connect_syn
     server, spare = world.servers
     client = connect_sync([server], failover="gutter", gutter=[spare], on_return="flush")
     assert client.set_many(OLD) == []
-    world.cut(0)
+    world.strike("cut")
     asked_until_down(client, world)
     assert client.get_many(KEYS) == {}
     assert client.set_many(NEW) == []
@@ -103,8 +72,8 @@ def test_the_gutter_serves_the_keys_of_a_server_that_is_the_only_one(connect_syn
     assert client.set(Key("routed", route="r"), 1) is True
     assert [client.get(key) for key in KEYS] == list(NEW.values())
     assert client.nodes()["server-0"].ejected
-    world.mend(0)
-    world.up.wait()
+    world.mend("cut")
+    world.log.up.wait()
     assert client.get_many(KEYS) == {}
     assert client.get(KEYS[0]) is None
     assert client.set_many(NEW) == []
@@ -114,7 +83,7 @@ def test_the_gutter_serves_the_keys_of_a_server_that_is_the_only_one(connect_syn
 def test_the_only_server_is_missed_where_that_was_asked_for(connect_sync, world):
     client = connect_sync([world.servers[0]], failover="miss")
     assert client.set_many(OLD) == []
-    world.cut(0)
+    world.strike("cut")
     asked_until_down(client, world)
     assert client.get(KEYS[0]) is None
     assert client.get(Key(KEYS[0], route="r")) is None
@@ -122,8 +91,8 @@ def test_the_only_server_is_missed_where_that_was_asked_for(connect_sync, world)
     assert client.set(KEYS[0], 1) is False
     assert client.set_many(NEW) == KEYS
     assert client.delete_many(KEYS) == 0
-    world.mend(0)
-    world.up.wait()
+    world.mend("cut")
+    world.log.up.wait()
     assert client.get_many(KEYS) == OLD
 
 
@@ -131,7 +100,7 @@ def test_the_only_server_is_missed_where_that_was_asked_for(connect_sync, world)
 def test_a_replica_that_lacks_writes_is_flushed_though_it_has_become_a_plain_server(
     connect_sync, world, on_return, several
 ):
-    others = [Server.at(world.behind[0].url, name="other")] if several else []
+    others = [Server.at(world.memcacheds[0].url, name="other")] if several else []
     both = Replicas(world.servers, name="both")
     client = connect_sync([both, *others], timeout=SHORT, on_return=on_return)
     assert client.set_many(OLD) == []
@@ -143,7 +112,7 @@ def test_a_replica_that_lacks_writes_is_flushed_though_it_has_become_a_plain_ser
     client.replace_node("both", world.servers[1])
     for _ in range(20):
         assert not {*OLD.values()} & {*texts(every_way_of_reading(client))}
-    world.up.wait()
+    world.log.up.wait()
     assert not {*OLD.values()} & {*(client.get_many(KEYS)).values()}
     assert client.set_many(NEW) == []
     assert client.get_many(KEYS) == NEW
@@ -159,7 +128,7 @@ def test_a_server_that_is_down_when_the_others_leave_owes_what_it_owed(
     assert client.set_many(OLD) == []
     client.open()
     world.proxies[0].replies = Stall()
-    while not world.down.is_set():  # before as many connects can have failed
+    while not world.log.down.is_set():  # before as many connects can have failed
         together(*[lambda key=key: try_to(client.get, key) for key in KEYS])
     assert client.set_many(NEW) == []
     world.proxies[0].hang_up()
@@ -167,7 +136,7 @@ def test_a_server_that_is_down_when_the_others_leave_owes_what_it_owed(
     client.remove_node("server-1")
     for _ in range(20):
         assert not {*OLD.values()} & {*texts(every_way_of_reading(client))}
-    world.up.wait()
+    world.log.up.wait()
     assert not {*OLD.values()} & {*(client.get_many(KEYS)).values()}
     assert client.set_many(NEW) == []
     assert client.get_many(KEYS) == NEW

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from time import monotonic
-from typing import Any
 
 import pytest
 
@@ -23,8 +22,8 @@ from cenote.pool import Observer
 from cenote.runtime.aio import aside
 from cenote.testing.faults import Delay, Stall
 from cenote.testing.memcached import MemcachedServer
-from cenote.testing.proxy import FaultProxy
 from tests.client.together_aio import Gate, together
+from tests.client.troubled_aio import World
 
 PATIENT = 10.0
 TIMEOUT = 1.0
@@ -37,60 +36,6 @@ OLD = {key: f"old value of {key}" for key in KEYS}
 NEW = {key: f"new value of {key}" for key in KEYS}
 
 
-class Log:
-    """What a client has told of its servers."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-        self.down = Gate()
-        self.up = Gate()
-
-    def on_node_down(self, name, reason):
-        assert reason
-        self.events.append(("down", name))
-        self.down.set()
-
-    def on_node_up(self, name):
-        self.events.append(("up", name))
-        self.up.set()
-
-
-class World:
-    """Three memcacheds of which the first gets into trouble, of one kind or another.
-
-    ``"killed"``: it has lost everything when it is back. ``"frozen"``: it has not, but nobody is
-    told that it is down. ``"cut"``: it can not be reached, and knows of nothing.
-    """
-
-    def __init__(self, stack, how):
-        self.how = how
-        self.three = [stack.enter_context(MemcachedServer()) for _ in range(3)]
-        urls = [server.url for server in self.three]
-        if how == "cut":
-            self.proxy = stack.enter_context(FaultProxy(self.three[0].endpoint))
-            host, port = self.proxy.address
-            urls[0] = f"{host}:{port}"
-        self.servers = [Server.at(url, name=f"server-{n}") for n, url in enumerate(urls)]
-        self.timeout = TIMEOUT if how == "frozen" else PATIENT
-
-    def strike(self):
-        if self.how == "killed":
-            self.three[0].kill()
-        elif self.how == "frozen":
-            self.three[0].pause()
-        else:
-            self.proxy.refuse()
-            self.proxy.hang_up()
-
-    def mend(self):
-        if self.how == "killed":
-            self.three[0].start()
-        elif self.how == "frozen":
-            self.three[0].resume()
-        else:
-            self.proxy.start()
-
-
 @pytest.fixture
 def how():
     """What happens to the first server, where a test does not say."""
@@ -100,7 +45,7 @@ def how():
 @pytest.fixture
 def world(how):
     with ExitStack() as stack:
-        yield World(stack, how)
+        yield World(stack, "server", 3, proxied=how == "cut")
 
 
 @pytest.fixture
@@ -115,21 +60,21 @@ def spare():
 
 
 @pytest.fixture
-def log():
-    return Log()
+def log(world):
+    return world.log
 
 
 @pytest.fixture
-def connect_aio(world, make_aio, log):
+def connect_aio(world, make_aio, how):
     """Make a client of the three servers that tells the log of them."""
 
     def connect(**options):
         return make_aio(
             world.servers,
             **{
-                "timeout": world.timeout,
-                "on_node_down": log.on_node_down,
-                "on_node_up": log.on_node_up,
+                "timeout": TIMEOUT if how == "frozen" else PATIENT,
+                "on_node_down": world.log.on_node_down,
+                "on_node_up": world.log.on_node_up,
                 **options,
             },
         )
@@ -162,10 +107,12 @@ async def kept_by(make, server, keys=KEYS):
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen", "cut"])
-async def test_a_server_that_is_down_fails_its_own_keys_at_once(connect_aio, world, servers, log):
+async def test_a_server_that_is_down_fails_its_own_keys_at_once(
+    connect_aio, world, how, servers, log
+):
     client = connect_aio()
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     assert log.events == [("down", "server-0")]
     mine, others = owned_by(servers, 0), owned_by(servers, 1) + owned_by(servers, 2)
@@ -184,7 +131,7 @@ async def test_a_server_that_is_down_fails_its_own_keys_at_once(connect_aio, wor
     assert health["server-0"].ejected
     assert health["server-0"].reason is not None
     assert client.client_stats().ejections == 1
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     assert log.events == [("down", "server-0"), ("up", "server-0")]
     assert await client.set_many(NEW) == []
@@ -194,11 +141,11 @@ async def test_a_server_that_is_down_fails_its_own_keys_at_once(connect_aio, wor
 
 @pytest.mark.parametrize("how", ["killed", "frozen", "cut"])
 async def test_the_other_servers_step_in_and_keep_what_is_theirs(
-    connect_aio, make_aio, world, servers, log
+    connect_aio, make_aio, world, how, servers, log
 ):
     client = connect_aio(failover="rehash")
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     assert await client.set_many(NEW) == []
     assert await client.get_many(KEYS) == NEW
@@ -212,16 +159,16 @@ async def test_the_other_servers_step_in_and_keep_what_is_theirs(
             key for key in owned_by(servers, 0) if remaining.place(key.encode()) == number
         }
     assert client.client_stats().diverted > 0
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     assert await client.set_many(NEW) == []
     assert await client.get_many(KEYS) == NEW
     assert set(await kept_by(make_aio, servers[0])) == set(owned_by(servers, 0))
 
 
-async def test_every_command_goes_to_whoever_steps_in(connect_aio, world, servers, log):
+async def test_every_command_goes_to_whoever_steps_in(connect_aio, world, how, servers, log):
     client = connect_aio(failover="rehash")
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     for key in [*owned_by(servers, 0)[:3], Key("routed", route=owned_by(servers, 0)[0])]:
         assert await client.set(key, 1) is True
@@ -250,7 +197,7 @@ async def test_every_scheme_finds_somebody_who_steps_in(
     client = connect_aio(failover="rehash", hashing=hashing)
     assert await client.set_many(OLD) == []
     home = placer_for(hashing, servers)
-    world.three[1].kill()
+    world.memcacheds[1].kill()
     await noticed(client, log)
     assert await client.set_many(NEW) == []
     assert await client.get_many(KEYS) == NEW
@@ -266,10 +213,10 @@ async def test_every_scheme_finds_somebody_who_steps_in(
 
 @pytest.mark.parametrize("protocol_", ["meta", "classic", "binary"])
 async def test_the_gutter_keeps_values_for_a_while_only(
-    connect_aio, make_aio, world, servers, log, spare, protocol_
+    connect_aio, make_aio, world, how, servers, log, spare, protocol_
 ):
     client = connect_aio(failover="gutter", gutter=spare.url, gutter_ttl=30, protocol=protocol_)
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     mine = owned_by(servers, 0)
     assert await client.set_many(NEW) == []
@@ -286,14 +233,14 @@ async def test_the_gutter_keeps_values_for_a_while_only(
             reply = await connection.exchange(request, monotonic() + 10)
             assert 0 <= int(reply.flags["t"]) <= (5 if key == mine[0] else 30)
     assert spare.url in client.nodes()
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     assert await client.get_many(mine) == {}
 
 
-async def test_flushing_empties_the_gutter_too(connect_aio, world, servers, log, spare):
+async def test_flushing_empties_the_gutter_too(connect_aio, world, how, servers, log, spare):
     client = connect_aio(failover="gutter", gutter=spare.url, on_error="miss")
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     mine = owned_by(servers, 0)
     assert await client.set_many(NEW) == []
@@ -302,10 +249,10 @@ async def test_flushing_empties_the_gutter_too(connect_aio, world, servers, log,
     assert await client.get_many(KEYS) == {}
 
 
-async def test_nobody_steps_in_and_requests_miss(connect_aio, world, servers, log):
+async def test_nobody_steps_in_and_requests_miss(connect_aio, world, how, servers, log):
     client = connect_aio(failover="miss")
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     before = client.client_stats().outages
     mine = owned_by(servers, 0)
@@ -322,7 +269,7 @@ async def test_nobody_steps_in_and_requests_miss(connect_aio, world, servers, lo
     assert sorted(await client.set_many(OLD)) == sorted(mine)
     assert await client.delete_many(KEYS) == len(others)
     assert await client.get_many(mine) == {}
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     assert await client.set(mine[0], 1) is True
 
@@ -330,24 +277,24 @@ async def test_nobody_steps_in_and_requests_miss(connect_aio, world, servers, lo
 # What comes back.
 
 
-async def test_old_values_are_kept_if_nobody_minds(connect_aio, world, servers, log):
+async def test_old_values_are_kept_if_nobody_minds(connect_aio, world, how, servers, log):
     client = connect_aio(failover="rehash")
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     assert await client.set_many(NEW) == []
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     mine = owned_by(servers, 0)
     assert await client.get_many(mine) == {key: OLD[key] for key in mine}
 
 
-async def test_a_server_is_flushed_before_it_is_asked_again(connect_aio, world, servers, log):
+async def test_a_server_is_flushed_before_it_is_asked_again(connect_aio, world, how, servers, log):
     client = connect_aio(failover="rehash", on_return="flush")
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     mine = owned_by(servers, 0)
     assert await client.get_many(KEYS) == {key: OLD[key] for key in KEYS if key not in mine}
@@ -355,20 +302,20 @@ async def test_a_server_is_flushed_before_it_is_asked_again(connect_aio, world, 
 
 @pytest.mark.parametrize("protocol_", ["meta", "classic", "binary"])
 async def test_what_was_written_meanwhile_is_deleted_everywhere_before_it_could_be_read(
-    connect_aio, make_aio, world, servers, log, protocol_
+    connect_aio, make_aio, world, how, servers, log, protocol_
 ):
     client = connect_aio(failover="rehash", on_return="delete", protocol=protocol_)
     mine = owned_by(servers, 0)
     route = Key("routed", route=mine[0])
     assert await client.set_many(OLD | {route: "old"}) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     written, deleted, in_batch, untouched = mine[0], mine[1], mine[2:5], mine[5:]
     assert await client.set(written, "new") is True
     await client.delete(deleted)
     assert await client.set_many(dict.fromkeys(in_batch, "new")) == []
     assert await client.set(route, "new") is True
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     assert await client.get_many(mine) == {key: OLD[key] for key in untouched}
     assert await client.get(route) is None
@@ -376,54 +323,54 @@ async def test_what_was_written_meanwhile_is_deleted_everywhere_before_it_could_
         assert not set(await kept_by(make_aio, server, [*mine, "routed"])), "left for next time"
 
 
-async def test_a_flush_that_a_server_has_missed_is_made_good(connect_aio, world, servers, log):
+async def test_a_flush_that_a_server_has_missed_is_made_good(connect_aio, world, how, servers, log):
     client = connect_aio(on_return="delete", on_error="miss")
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     assert await client.flush_all() is False
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     assert await client.get_many(KEYS) == {}
 
 
 async def test_a_write_that_was_refused_does_not_leave_the_old_value(
-    connect_aio, world, servers, log
+    connect_aio, world, how, servers, log
 ):
     client = connect_aio(failover="miss", on_return="delete")
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     mine = owned_by(servers, 0)
     assert await client.delete(mine[0]) is False
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     assert await client.get_many(mine) == {key: OLD[key] for key in mine[1:]}
 
 
 @pytest.mark.parametrize("how", ["killed"])
-async def test_a_server_comes_back_empty(connect_aio, world, servers, log):
+async def test_a_server_comes_back_empty(connect_aio, world, how, servers, log):
     client = connect_aio(failover="rehash")
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
-    world.mend()
+    world.mend(how)
     await log.up.wait()
     assert await client.get_many(owned_by(servers, 0)) == {}
     assert await client.set_many(NEW) == []
     assert await client.get_many(KEYS) == NEW
 
 
-async def test_a_server_that_flaps_is_told_of_every_time(connect_aio, world, log):
+async def test_a_server_that_flaps_is_told_of_every_time(connect_aio, world, how, log):
     client = connect_aio(failover="rehash")
     for _ in range(3):
         log.down.clear()
         log.up.clear()
-        world.strike()
+        world.strike(how)
         await noticed(client, log)
         assert await client.set_many(NEW) == []
         assert await client.get_many(KEYS) == NEW
-        world.mend()
+        world.mend(how)
         await log.up.wait()
     assert log.events == [("down", "server-0"), ("up", "server-0")] * 3
     assert client.nodes()["server-0"].ejections == 3
@@ -441,12 +388,12 @@ async def test_a_server_that_flaps_is_told_of_every_time(connect_aio, world, log
     ids=["get", "noreply", "get_many", "delete_many"],
 )
 async def test_whoever_is_refused_and_asks_again_at_once_keeps_no_probe_from_its_work(
-    connect_aio, world, servers, log, ask, failover
+    connect_aio, world, how, servers, log, ask, failover
 ):
     client = connect_aio(failover=failover)
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
-    world.mend()
+    world.mend(how)
     (key, *_), limit = owned_by(servers, 0), monotonic() + PATIENT
     while not log.up.is_set():
         assert monotonic() < limit, "the server was never probed"
@@ -457,10 +404,10 @@ async def test_whoever_is_refused_and_asks_again_at_once_keeps_no_probe_from_its
 # Servers that fail and servers that come and go.
 
 
-async def test_a_server_that_is_down_may_be_replaced(connect_aio, world, log, spare):
+async def test_a_server_that_is_down_may_be_replaced(connect_aio, world, how, log, spare):
     client = connect_aio()
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     assert sorted(await client.set_many(NEW)) == sorted(owned_by(world.servers, 0))
     await client.replace_node("server-0", Server.at(spare.url, name="server-0"))
@@ -470,10 +417,10 @@ async def test_a_server_that_is_down_may_be_replaced(connect_aio, world, log, sp
     assert log.events == [("down", "server-0")]
 
 
-async def test_a_server_that_is_down_may_leave(connect_aio, world, log):
+async def test_a_server_that_is_down_may_leave(connect_aio, world, how, log):
     client = connect_aio(failover="rehash")
     assert await client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
     await client.remove_node("server-0")
     assert await client.set_many(NEW) == []
@@ -501,27 +448,29 @@ class Outcome(Observer):
             self.ended.set()
 
 
-async def test_a_server_that_comes_back_as_it_leaves_keeps_no_connection(connect_aio, world, log):
+async def test_a_server_that_comes_back_as_it_leaves_keeps_no_connection(
+    connect_aio, world, how, log
+):
     outcome = Outcome("server-0")
     client = connect_aio(observer=outcome, connect_timeout=PATIENT)
-    world.strike()
+    world.strike(how)
     await noticed(client, log)
-    arrived = world.proxy.requested
-    world.proxy.replies = Stall()
-    world.mend()
+    arrived = world.proxies[0].requested
+    world.proxies[0].replies = Stall()
+    world.mend(how)
     await aside(
-        lambda: world.proxy.wait_for(lambda seen: seen.requested > arrived, PATIENT),
+        lambda: world.proxies[0].wait_for(lambda seen: seen.requested > arrived, PATIENT),
         monotonic() + PATIENT,
     )
     await client.remove_node("server-0")
     outcome.ends.clear()
     outcome.ended.clear()
-    world.proxy.heal()
+    world.proxies[0].heal()
     await outcome.ended.wait()
     assert outcome.ends == ["connected"]
     await client.close()
     await aside(
-        lambda: world.proxy.wait_for(lambda seen: not seen.connections, PATIENT),
+        lambda: world.proxies[0].wait_for(lambda seen: not seen.connections, PATIENT),
         monotonic() + PATIENT,
     )
     assert log.events == [("down", "server-0")]
@@ -545,7 +494,7 @@ async def test_a_server_that_has_come_is_watched_like_the_others(connect_aio, wo
 async def test_when_all_servers_are_down_there_is_nobody_to_ask(connect_aio, world, log):
     client = connect_aio(failover="rehash", max_ejected=1.0)
     assert await client.set_many(OLD) == []
-    for server in world.three:
+    for server in world.memcacheds:
         server.kill()
     while len(log.events) < 3:
         for key in KEYS:
@@ -559,11 +508,11 @@ async def test_when_all_servers_are_down_there_is_nobody_to_ask(connect_aio, wor
             await batch(KEYS)
     with pytest.raises(NoNodesAvailable):
         await client.set_many(OLD)
-    for server in world.three:
+    for server in world.memcacheds:
         server.start()
     while len(log.events) < 6:
-        log.up.clear()
         await log.up.wait()
+        log.up.clear()
     assert await client.set_many(NEW) == []
     assert await client.get_many(KEYS) == NEW
 
@@ -573,7 +522,7 @@ async def test_no_more_than_a_share_is_ejected_and_the_others_fail_by_themselves
     connect_aio, world, log
 ):
     client = connect_aio(failover="rehash")
-    for server in world.three:
+    for server in world.memcacheds:
         server.kill()
     await noticed(client, log)
     while True:
@@ -586,9 +535,9 @@ async def test_no_more_than_a_share_is_ejected_and_the_others_fail_by_themselves
     assert len(log.events) == 1
 
 
-async def test_a_share_of_nothing_ejects_nobody(connect_aio, world, servers, log):
+async def test_a_share_of_nothing_ejects_nobody(connect_aio, world, how, servers, log):
     client = connect_aio(max_ejected=0)
-    world.strike()
+    world.strike(how)
     (key, *_) = owned_by(servers, 0)
     while client.nodes()["server-0"].state != "down":
         with pytest.raises(OUTAGES):
@@ -626,7 +575,7 @@ async def test_a_server_without_memory_is_not_ejected(small_server, make_aio, lo
 async def test_a_server_that_is_merely_restarted_is_not_ejected(connect_aio, world, log):
     client = connect_aio()
     assert await client.set_many(OLD) == []
-    world.three[0].restart()
+    world.memcacheds[0].restart()
     await together(*[lambda key=key: client.get(key) for key in KEYS])
     assert log.events == []
 
@@ -640,20 +589,20 @@ async def test_a_server_that_is_slow_beside_the_others_is_ejected(
     monkeypatch.setattr("cenote.cluster.failover_aio._SAMPLE_EVERY", 0.001)
     client = connect_aio(failover="rehash")
     assert await client.set_many(OLD) == []
-    world.proxy.replies = Delay(0.3)
+    world.proxies[0].replies = Delay(0.3)
     while not log.down.is_set():
         for key in KEYS:
             with suppress(NodeDown):
                 await client.get(key)
     assert log.events == [("down", "server-0")]
     assert "with the other servers" in client.nodes()["server-0"].reason
-    world.proxy.heal()
+    world.proxies[0].heal()
 
 
 # Callbacks, budgets, options.
 
 
-async def test_a_callback_that_raises_is_logged_and_does_no_harm(connect_aio, world, caplog):
+async def test_a_callback_that_raises_is_logged_and_does_no_harm(connect_aio, world, how, caplog):
     seen = []
 
     def burn(*event):
@@ -661,19 +610,19 @@ async def test_a_callback_that_raises_is_logged_and_does_no_harm(connect_aio, wo
         raise RuntimeError("it burns")
 
     client = connect_aio(failover="rehash", on_node_down=burn, on_node_up=burn)
-    world.strike()
+    world.strike(how)
     while not seen:
         await client.set_many(OLD)
     assert await client.set_many(NEW) == []
-    world.mend()
+    world.mend(how)
     while caplog.text.count("RuntimeError: it burns") < 2:
         await client.set_many(NEW)
     assert [event[0] for event in seen] == ["server-0", "server-0"]
 
 
-async def test_keys_with_a_route_have_a_second_try_as_well(connect_aio, world, servers):
+async def test_keys_with_a_route_have_a_second_try_as_well(connect_aio, world, how, servers):
     client = connect_aio(failover="rehash", max_ejected=0)
-    world.strike()
+    world.strike(how)
     key = Key("any", route=owned_by(servers, 0)[0])
     assert await client.get(key, "default") == "default"
     assert await client.gets(key) is None
@@ -682,9 +631,9 @@ async def test_keys_with_a_route_have_a_second_try_as_well(connect_aio, world, s
     assert client.client_stats().second_tries == 2
 
 
-async def test_second_tries_end_with_their_budget(connect_aio, world, servers):
+async def test_second_tries_end_with_their_budget(connect_aio, world, how, servers):
     client = connect_aio(failover="rehash", max_ejected=0, retry_budget=0)
-    world.strike()
+    world.strike(how)
     key, refused = owned_by(servers, 0)[0], 0
     while not refused:
         try:
@@ -697,7 +646,7 @@ async def test_second_tries_end_with_their_budget(connect_aio, world, servers):
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-async def test_nobody_waits_longer_and_nobody_reads_a_wrong_value(connect_aio, world, log):
+async def test_nobody_waits_longer_and_nobody_reads_a_wrong_value(connect_aio, world, how, log):
     """Many callers while a server goes and comes back."""
     client = connect_aio(failover="rehash", timeout=TIMEOUT)
     ended = Gate()
@@ -713,9 +662,9 @@ async def test_nobody_waits_longer_and_nobody_reads_a_wrong_value(connect_aio, w
 
     async def strike_and_mend():
         try:
-            world.strike()
+            world.strike(how)
             await log.down.wait()
-            world.mend()
+            world.mend(how)
             await log.up.wait()
         finally:
             ended.set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from time import monotonic
-from typing import Any
 
 import pytest
 
@@ -24,8 +23,8 @@ from cenote.pool import Observer
 from cenote.runtime.sync import aside
 from cenote.testing.faults import Delay, Stall
 from cenote.testing.memcached import MemcachedServer
-from cenote.testing.proxy import FaultProxy
 from tests.client.together_sync import Gate, together
+from tests.client.troubled_sync import World
 
 PATIENT = 10.0
 TIMEOUT = 1.0
@@ -38,60 +37,6 @@ OLD = {key: f"old value of {key}" for key in KEYS}
 NEW = {key: f"new value of {key}" for key in KEYS}
 
 
-class Log:
-    """What a client has told of its servers."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-        self.down = Gate()
-        self.up = Gate()
-
-    def on_node_down(self, name, reason):
-        assert reason
-        self.events.append(("down", name))
-        self.down.set()
-
-    def on_node_up(self, name):
-        self.events.append(("up", name))
-        self.up.set()
-
-
-class World:
-    """Three memcacheds of which the first gets into trouble, of one kind or another.
-
-    ``"killed"``: it has lost everything when it is back. ``"frozen"``: it has not, but nobody is
-    told that it is down. ``"cut"``: it can not be reached, and knows of nothing.
-    """
-
-    def __init__(self, stack, how):
-        self.how = how
-        self.three = [stack.enter_context(MemcachedServer()) for _ in range(3)]
-        urls = [server.url for server in self.three]
-        if how == "cut":
-            self.proxy = stack.enter_context(FaultProxy(self.three[0].endpoint))
-            host, port = self.proxy.address
-            urls[0] = f"{host}:{port}"
-        self.servers = [Server.at(url, name=f"server-{n}") for n, url in enumerate(urls)]
-        self.timeout = TIMEOUT if how == "frozen" else PATIENT
-
-    def strike(self):
-        if self.how == "killed":
-            self.three[0].kill()
-        elif self.how == "frozen":
-            self.three[0].pause()
-        else:
-            self.proxy.refuse()
-            self.proxy.hang_up()
-
-    def mend(self):
-        if self.how == "killed":
-            self.three[0].start()
-        elif self.how == "frozen":
-            self.three[0].resume()
-        else:
-            self.proxy.start()
-
-
 @pytest.fixture
 def how():
     """What happens to the first server, where a test does not say."""
@@ -101,7 +46,7 @@ def how():
 @pytest.fixture
 def world(how):
     with ExitStack() as stack:
-        yield World(stack, how)
+        yield World(stack, "server", 3, proxied=how == "cut")
 
 
 @pytest.fixture
@@ -116,21 +61,21 @@ def spare():
 
 
 @pytest.fixture
-def log():
-    return Log()
+def log(world):
+    return world.log
 
 
 @pytest.fixture
-def connect_sync(world, make_sync, log):
+def connect_sync(world, make_sync, how):
     """Make a client of the three servers that tells the log of them."""
 
     def connect(**options):
         return make_sync(
             world.servers,
             **{
-                "timeout": world.timeout,
-                "on_node_down": log.on_node_down,
-                "on_node_up": log.on_node_up,
+                "timeout": TIMEOUT if how == "frozen" else PATIENT,
+                "on_node_down": world.log.on_node_down,
+                "on_node_up": world.log.on_node_up,
                 **options,
             },
         )
@@ -163,10 +108,10 @@ def kept_by(make, server, keys=KEYS):
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen", "cut"])
-def test_a_server_that_is_down_fails_its_own_keys_at_once(connect_sync, world, servers, log):
+def test_a_server_that_is_down_fails_its_own_keys_at_once(connect_sync, world, how, servers, log):
     client = connect_sync()
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     assert log.events == [("down", "server-0")]
     mine, others = owned_by(servers, 0), owned_by(servers, 1) + owned_by(servers, 2)
@@ -185,7 +130,7 @@ def test_a_server_that_is_down_fails_its_own_keys_at_once(connect_sync, world, s
     assert health["server-0"].ejected
     assert health["server-0"].reason is not None
     assert client.client_stats().ejections == 1
-    world.mend()
+    world.mend(how)
     log.up.wait()
     assert log.events == [("down", "server-0"), ("up", "server-0")]
     assert client.set_many(NEW) == []
@@ -195,11 +140,11 @@ def test_a_server_that_is_down_fails_its_own_keys_at_once(connect_sync, world, s
 
 @pytest.mark.parametrize("how", ["killed", "frozen", "cut"])
 def test_the_other_servers_step_in_and_keep_what_is_theirs(
-    connect_sync, make_sync, world, servers, log
+    connect_sync, make_sync, world, how, servers, log
 ):
     client = connect_sync(failover="rehash")
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     assert client.set_many(NEW) == []
     assert client.get_many(KEYS) == NEW
@@ -213,16 +158,16 @@ def test_the_other_servers_step_in_and_keep_what_is_theirs(
             key for key in owned_by(servers, 0) if remaining.place(key.encode()) == number
         }
     assert client.client_stats().diverted > 0
-    world.mend()
+    world.mend(how)
     log.up.wait()
     assert client.set_many(NEW) == []
     assert client.get_many(KEYS) == NEW
     assert set(kept_by(make_sync, servers[0])) == set(owned_by(servers, 0))
 
 
-def test_every_command_goes_to_whoever_steps_in(connect_sync, world, servers, log):
+def test_every_command_goes_to_whoever_steps_in(connect_sync, world, how, servers, log):
     client = connect_sync(failover="rehash")
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     for key in [*owned_by(servers, 0)[:3], Key("routed", route=owned_by(servers, 0)[0])]:
         assert client.set(key, 1) is True
@@ -251,7 +196,7 @@ def test_every_scheme_finds_somebody_who_steps_in(
     client = connect_sync(failover="rehash", hashing=hashing)
     assert client.set_many(OLD) == []
     home = placer_for(hashing, servers)
-    world.three[1].kill()
+    world.memcacheds[1].kill()
     noticed(client, log)
     assert client.set_many(NEW) == []
     assert client.get_many(KEYS) == NEW
@@ -267,10 +212,10 @@ def test_every_scheme_finds_somebody_who_steps_in(
 
 @pytest.mark.parametrize("protocol_", ["meta", "classic", "binary"])
 def test_the_gutter_keeps_values_for_a_while_only(
-    connect_sync, make_sync, world, servers, log, spare, protocol_
+    connect_sync, make_sync, world, how, servers, log, spare, protocol_
 ):
     client = connect_sync(failover="gutter", gutter=spare.url, gutter_ttl=30, protocol=protocol_)
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     mine = owned_by(servers, 0)
     assert client.set_many(NEW) == []
@@ -287,14 +232,14 @@ def test_the_gutter_keeps_values_for_a_while_only(
             reply = connection.exchange(request, monotonic() + 10)
             assert 0 <= int(reply.flags["t"]) <= (5 if key == mine[0] else 30)
     assert spare.url in client.nodes()
-    world.mend()
+    world.mend(how)
     log.up.wait()
     assert client.get_many(mine) == {}
 
 
-def test_flushing_empties_the_gutter_too(connect_sync, world, servers, log, spare):
+def test_flushing_empties_the_gutter_too(connect_sync, world, how, servers, log, spare):
     client = connect_sync(failover="gutter", gutter=spare.url, on_error="miss")
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     mine = owned_by(servers, 0)
     assert client.set_many(NEW) == []
@@ -303,10 +248,10 @@ def test_flushing_empties_the_gutter_too(connect_sync, world, servers, log, spar
     assert client.get_many(KEYS) == {}
 
 
-def test_nobody_steps_in_and_requests_miss(connect_sync, world, servers, log):
+def test_nobody_steps_in_and_requests_miss(connect_sync, world, how, servers, log):
     client = connect_sync(failover="miss")
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     before = client.client_stats().outages
     mine = owned_by(servers, 0)
@@ -323,7 +268,7 @@ def test_nobody_steps_in_and_requests_miss(connect_sync, world, servers, log):
     assert sorted(client.set_many(OLD)) == sorted(mine)
     assert client.delete_many(KEYS) == len(others)
     assert client.get_many(mine) == {}
-    world.mend()
+    world.mend(how)
     log.up.wait()
     assert client.set(mine[0], 1) is True
 
@@ -331,24 +276,24 @@ def test_nobody_steps_in_and_requests_miss(connect_sync, world, servers, log):
 # What comes back.
 
 
-def test_old_values_are_kept_if_nobody_minds(connect_sync, world, servers, log):
+def test_old_values_are_kept_if_nobody_minds(connect_sync, world, how, servers, log):
     client = connect_sync(failover="rehash")
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     assert client.set_many(NEW) == []
-    world.mend()
+    world.mend(how)
     log.up.wait()
     mine = owned_by(servers, 0)
     assert client.get_many(mine) == {key: OLD[key] for key in mine}
 
 
-def test_a_server_is_flushed_before_it_is_asked_again(connect_sync, world, servers, log):
+def test_a_server_is_flushed_before_it_is_asked_again(connect_sync, world, how, servers, log):
     client = connect_sync(failover="rehash", on_return="flush")
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
-    world.mend()
+    world.mend(how)
     log.up.wait()
     mine = owned_by(servers, 0)
     assert client.get_many(KEYS) == {key: OLD[key] for key in KEYS if key not in mine}
@@ -356,20 +301,20 @@ def test_a_server_is_flushed_before_it_is_asked_again(connect_sync, world, serve
 
 @pytest.mark.parametrize("protocol_", ["meta", "classic", "binary"])
 def test_what_was_written_meanwhile_is_deleted_everywhere_before_it_could_be_read(
-    connect_sync, make_sync, world, servers, log, protocol_
+    connect_sync, make_sync, world, how, servers, log, protocol_
 ):
     client = connect_sync(failover="rehash", on_return="delete", protocol=protocol_)
     mine = owned_by(servers, 0)
     route = Key("routed", route=mine[0])
     assert client.set_many(OLD | {route: "old"}) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     written, deleted, in_batch, untouched = mine[0], mine[1], mine[2:5], mine[5:]
     assert client.set(written, "new") is True
     client.delete(deleted)
     assert client.set_many(dict.fromkeys(in_batch, "new")) == []
     assert client.set(route, "new") is True
-    world.mend()
+    world.mend(how)
     log.up.wait()
     assert client.get_many(mine) == {key: OLD[key] for key in untouched}
     assert client.get(route) is None
@@ -377,52 +322,54 @@ def test_what_was_written_meanwhile_is_deleted_everywhere_before_it_could_be_rea
         assert not set(kept_by(make_sync, server, [*mine, "routed"])), "left for next time"
 
 
-def test_a_flush_that_a_server_has_missed_is_made_good(connect_sync, world, servers, log):
+def test_a_flush_that_a_server_has_missed_is_made_good(connect_sync, world, how, servers, log):
     client = connect_sync(on_return="delete", on_error="miss")
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     assert client.flush_all() is False
-    world.mend()
+    world.mend(how)
     log.up.wait()
     assert client.get_many(KEYS) == {}
 
 
-def test_a_write_that_was_refused_does_not_leave_the_old_value(connect_sync, world, servers, log):
+def test_a_write_that_was_refused_does_not_leave_the_old_value(
+    connect_sync, world, how, servers, log
+):
     client = connect_sync(failover="miss", on_return="delete")
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     mine = owned_by(servers, 0)
     assert client.delete(mine[0]) is False
-    world.mend()
+    world.mend(how)
     log.up.wait()
     assert client.get_many(mine) == {key: OLD[key] for key in mine[1:]}
 
 
 @pytest.mark.parametrize("how", ["killed"])
-def test_a_server_comes_back_empty(connect_sync, world, servers, log):
+def test_a_server_comes_back_empty(connect_sync, world, how, servers, log):
     client = connect_sync(failover="rehash")
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
-    world.mend()
+    world.mend(how)
     log.up.wait()
     assert client.get_many(owned_by(servers, 0)) == {}
     assert client.set_many(NEW) == []
     assert client.get_many(KEYS) == NEW
 
 
-def test_a_server_that_flaps_is_told_of_every_time(connect_sync, world, log):
+def test_a_server_that_flaps_is_told_of_every_time(connect_sync, world, how, log):
     client = connect_sync(failover="rehash")
     for _ in range(3):
         log.down.clear()
         log.up.clear()
-        world.strike()
+        world.strike(how)
         noticed(client, log)
         assert client.set_many(NEW) == []
         assert client.get_many(KEYS) == NEW
-        world.mend()
+        world.mend(how)
         log.up.wait()
     assert log.events == [("down", "server-0"), ("up", "server-0")] * 3
     assert client.nodes()["server-0"].ejections == 3
@@ -440,12 +387,12 @@ def test_a_server_that_flaps_is_told_of_every_time(connect_sync, world, log):
     ids=["get", "noreply", "get_many", "delete_many"],
 )
 def test_whoever_is_refused_and_asks_again_at_once_keeps_no_probe_from_its_work(
-    connect_sync, world, servers, log, ask, failover
+    connect_sync, world, how, servers, log, ask, failover
 ):
     client = connect_sync(failover=failover)
-    world.strike()
+    world.strike(how)
     noticed(client, log)
-    world.mend()
+    world.mend(how)
     (key, *_), limit = owned_by(servers, 0), monotonic() + PATIENT
     while not log.up.is_set():
         assert monotonic() < limit, "the server was never probed"
@@ -456,10 +403,10 @@ def test_whoever_is_refused_and_asks_again_at_once_keeps_no_probe_from_its_work(
 # Servers that fail and servers that come and go.
 
 
-def test_a_server_that_is_down_may_be_replaced(connect_sync, world, log, spare):
+def test_a_server_that_is_down_may_be_replaced(connect_sync, world, how, log, spare):
     client = connect_sync()
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     assert sorted(client.set_many(NEW)) == sorted(owned_by(world.servers, 0))
     client.replace_node("server-0", Server.at(spare.url, name="server-0"))
@@ -469,10 +416,10 @@ def test_a_server_that_is_down_may_be_replaced(connect_sync, world, log, spare):
     assert log.events == [("down", "server-0")]
 
 
-def test_a_server_that_is_down_may_leave(connect_sync, world, log):
+def test_a_server_that_is_down_may_leave(connect_sync, world, how, log):
     client = connect_sync(failover="rehash")
     assert client.set_many(OLD) == []
-    world.strike()
+    world.strike(how)
     noticed(client, log)
     client.remove_node("server-0")
     assert client.set_many(NEW) == []
@@ -500,27 +447,27 @@ class Outcome(Observer):
             self.ended.set()
 
 
-def test_a_server_that_comes_back_as_it_leaves_keeps_no_connection(connect_sync, world, log):
+def test_a_server_that_comes_back_as_it_leaves_keeps_no_connection(connect_sync, world, how, log):
     outcome = Outcome("server-0")
     client = connect_sync(observer=outcome, connect_timeout=PATIENT)
-    world.strike()
+    world.strike(how)
     noticed(client, log)
-    arrived = world.proxy.requested
-    world.proxy.replies = Stall()
-    world.mend()
+    arrived = world.proxies[0].requested
+    world.proxies[0].replies = Stall()
+    world.mend(how)
     aside(
-        lambda: world.proxy.wait_for(lambda seen: seen.requested > arrived, PATIENT),
+        lambda: world.proxies[0].wait_for(lambda seen: seen.requested > arrived, PATIENT),
         monotonic() + PATIENT,
     )
     client.remove_node("server-0")
     outcome.ends.clear()
     outcome.ended.clear()
-    world.proxy.heal()
+    world.proxies[0].heal()
     outcome.ended.wait()
     assert outcome.ends == ["connected"]
     client.close()
     aside(
-        lambda: world.proxy.wait_for(lambda seen: not seen.connections, PATIENT),
+        lambda: world.proxies[0].wait_for(lambda seen: not seen.connections, PATIENT),
         monotonic() + PATIENT,
     )
     assert log.events == [("down", "server-0")]
@@ -544,7 +491,7 @@ def test_a_server_that_has_come_is_watched_like_the_others(connect_sync, world, 
 def test_when_all_servers_are_down_there_is_nobody_to_ask(connect_sync, world, log):
     client = connect_sync(failover="rehash", max_ejected=1.0)
     assert client.set_many(OLD) == []
-    for server in world.three:
+    for server in world.memcacheds:
         server.kill()
     while len(log.events) < 3:
         for key in KEYS:
@@ -558,11 +505,11 @@ def test_when_all_servers_are_down_there_is_nobody_to_ask(connect_sync, world, l
             batch(KEYS)
     with pytest.raises(NoNodesAvailable):
         client.set_many(OLD)
-    for server in world.three:
+    for server in world.memcacheds:
         server.start()
     while len(log.events) < 6:
-        log.up.clear()
         log.up.wait()
+        log.up.clear()
     assert client.set_many(NEW) == []
     assert client.get_many(KEYS) == NEW
 
@@ -572,7 +519,7 @@ def test_no_more_than_a_share_is_ejected_and_the_others_fail_by_themselves(
     connect_sync, world, log
 ):
     client = connect_sync(failover="rehash")
-    for server in world.three:
+    for server in world.memcacheds:
         server.kill()
     noticed(client, log)
     while True:
@@ -585,9 +532,9 @@ def test_no_more_than_a_share_is_ejected_and_the_others_fail_by_themselves(
     assert len(log.events) == 1
 
 
-def test_a_share_of_nothing_ejects_nobody(connect_sync, world, servers, log):
+def test_a_share_of_nothing_ejects_nobody(connect_sync, world, how, servers, log):
     client = connect_sync(max_ejected=0)
-    world.strike()
+    world.strike(how)
     (key, *_) = owned_by(servers, 0)
     while client.nodes()["server-0"].state != "down":
         with pytest.raises(OUTAGES):
@@ -625,7 +572,7 @@ def test_a_server_without_memory_is_not_ejected(small_server, make_sync, log):
 def test_a_server_that_is_merely_restarted_is_not_ejected(connect_sync, world, log):
     client = connect_sync()
     assert client.set_many(OLD) == []
-    world.three[0].restart()
+    world.memcacheds[0].restart()
     together(*[lambda key=key: client.get(key) for key in KEYS])
     assert log.events == []
 
@@ -637,20 +584,20 @@ def test_a_server_that_is_slow_beside_the_others_is_ejected(connect_sync, world,
     monkeypatch.setattr("cenote.cluster.failover_sync._SAMPLE_EVERY", 0.001)
     client = connect_sync(failover="rehash")
     assert client.set_many(OLD) == []
-    world.proxy.replies = Delay(0.3)
+    world.proxies[0].replies = Delay(0.3)
     while not log.down.is_set():
         for key in KEYS:
             with suppress(NodeDown):
                 client.get(key)
     assert log.events == [("down", "server-0")]
     assert "with the other servers" in client.nodes()["server-0"].reason
-    world.proxy.heal()
+    world.proxies[0].heal()
 
 
 # Callbacks, budgets, options.
 
 
-def test_a_callback_that_raises_is_logged_and_does_no_harm(connect_sync, world, caplog):
+def test_a_callback_that_raises_is_logged_and_does_no_harm(connect_sync, world, how, caplog):
     seen = []
 
     def burn(*event):
@@ -658,19 +605,19 @@ def test_a_callback_that_raises_is_logged_and_does_no_harm(connect_sync, world, 
         raise RuntimeError("it burns")
 
     client = connect_sync(failover="rehash", on_node_down=burn, on_node_up=burn)
-    world.strike()
+    world.strike(how)
     while not seen:
         client.set_many(OLD)
     assert client.set_many(NEW) == []
-    world.mend()
+    world.mend(how)
     while caplog.text.count("RuntimeError: it burns") < 2:
         client.set_many(NEW)
     assert [event[0] for event in seen] == ["server-0", "server-0"]
 
 
-def test_keys_with_a_route_have_a_second_try_as_well(connect_sync, world, servers):
+def test_keys_with_a_route_have_a_second_try_as_well(connect_sync, world, how, servers):
     client = connect_sync(failover="rehash", max_ejected=0)
-    world.strike()
+    world.strike(how)
     key = Key("any", route=owned_by(servers, 0)[0])
     assert client.get(key, "default") == "default"
     assert client.gets(key) is None
@@ -679,9 +626,9 @@ def test_keys_with_a_route_have_a_second_try_as_well(connect_sync, world, server
     assert client.client_stats().second_tries == 2
 
 
-def test_second_tries_end_with_their_budget(connect_sync, world, servers):
+def test_second_tries_end_with_their_budget(connect_sync, world, how, servers):
     client = connect_sync(failover="rehash", max_ejected=0, retry_budget=0)
-    world.strike()
+    world.strike(how)
     key, refused = owned_by(servers, 0)[0], 0
     while not refused:
         try:
@@ -694,7 +641,7 @@ def test_second_tries_end_with_their_budget(connect_sync, world, servers):
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-def test_nobody_waits_longer_and_nobody_reads_a_wrong_value(connect_sync, world, log):
+def test_nobody_waits_longer_and_nobody_reads_a_wrong_value(connect_sync, world, how, log):
     """Many callers while a server goes and comes back."""
     client = connect_sync(failover="rehash", timeout=TIMEOUT)
     ended = Gate()
@@ -710,9 +657,9 @@ def test_nobody_waits_longer_and_nobody_reads_a_wrong_value(connect_sync, world,
 
     def strike_and_mend():
         try:
-            world.strike()
+            world.strike(how)
             log.down.wait()
-            world.mend()
+            world.mend(how)
             log.up.wait()
         finally:
             ended.set()

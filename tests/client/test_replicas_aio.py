@@ -9,11 +9,11 @@ import pytest
 
 from cenote import Key, Replicas, Server
 from cenote.client.outcome import OUTAGES
-from cenote.errors import CenoteError, ConfigurationError
+from cenote.errors import ConfigurationError
 from cenote.testing.faults import Delay, Drop
 from cenote.testing.memcached import MemcachedServer
-from cenote.testing.proxy import FaultProxy
-from tests.client.together_aio import Gate, together
+from tests.client.together_aio import together
+from tests.client.troubled_aio import World, try_to
 
 PROTOCOLS = ("auto", "classic", "binary")
 PATIENT = 10.0
@@ -25,51 +25,10 @@ OLD = {key: f"old value of {key}" for key in KEYS}
 NEW = {key: f"new value of {key}" for key in KEYS}
 
 
-class World:
-    """Two replicas, each behind a proxy, and what a client tells of them."""
-
-    def __init__(self, stack):
-        self.servers = [stack.enter_context(MemcachedServer()) for _ in range(2)]
-        self.proxies = [stack.enter_context(FaultProxy(s.endpoint)) for s in self.servers]
-        self.members = [
-            Server.at("{}:{}".format(*proxy.address), name=f"replica-{number}")
-            for number, proxy in enumerate(self.proxies)
-        ]
-        self.events = []
-        self.down = Gate()
-        self.up = Gate()
-
-    def on_node_down(self, name, reason):
-        self.events.append(("down", name, reason))
-        self.down.set()
-
-    def on_node_up(self, name):
-        self.events.append(("up", name))
-        self.up.set()
-
-    def strike(self, how, number=0):
-        """Get a replica into trouble."""
-        if how == "killed":
-            self.servers[number].kill()
-        elif how == "frozen":
-            self.servers[number].pause()
-        else:
-            self.proxies[number].refuse()
-            self.proxies[number].hang_up()
-
-    def mend(self, how, number=0):
-        if how == "killed":
-            self.servers[number].start()
-        elif how == "frozen":
-            self.servers[number].resume()
-        else:
-            self.proxies[number].start()
-
-
 @pytest.fixture
 def world():
     with ExitStack() as stack:
-        yield World(stack)
+        yield World(stack, "replica", 2)
 
 
 @pytest.fixture
@@ -83,12 +42,12 @@ def others():
 def connect_aio(make_aio, world):
     def connect(*places, read: Any = "first", timeout=PATIENT, **options):
         return make_aio(
-            [Replicas(world.members, read, name="both"), *places],
+            [Replicas(world.servers, read, name="both"), *places],
             timeout=timeout,
             backoff_base=0.001,
             backoff_cap=0.005,
-            on_node_down=world.on_node_down,
-            on_node_up=world.on_node_up,
+            on_node_down=world.log.on_node_down,
+            on_node_up=world.log.on_node_up,
             **options,
         )
 
@@ -98,14 +57,6 @@ def connect_aio(make_aio, world):
 async def kept_by(make, server, keys=KEYS):
     """Return what a server itself has of the keys."""
     return await make(server.url, timeout=PATIENT).get_many(keys)
-
-
-async def try_to(call):
-    """Make a call; return what it fails with, if it does."""
-    try:
-        return await call()
-    except CenoteError as error:
-        return error
 
 
 @pytest.mark.parametrize("read", ["first", "fastest"])
@@ -150,14 +101,14 @@ async def test_writes_go_to_all_and_reads_to_the_first(connect_aio, make_aio, wo
     client = connect_aio()
     assert await client.set_many(OLD) == []
     assert await client.set("one", "value") is True
-    assert [await kept_by(make_aio, server) for server in world.servers] == [OLD, OLD]
+    assert [await kept_by(make_aio, server) for server in world.memcacheds] == [OLD, OLD]
     before = world.proxies[1].requested
     assert await client.get("one") == "value"
     assert await client.get_many(KEYS) == OLD
     assert world.proxies[1].requested == before
     assert await client.delete("one") is True
     assert await client.delete_many(KEYS) == len(KEYS)
-    assert [await kept_by(make_aio, server) for server in world.servers] == [{}, {}]
+    assert [await kept_by(make_aio, server) for server in world.memcacheds] == [{}, {}]
 
 
 async def test_a_change_that_depends_on_the_value_is_made_by_one(connect_aio, make_aio, world):
@@ -166,11 +117,11 @@ async def test_a_change_that_depends_on_the_value_is_made_by_one(connect_aio, ma
     assert await client.set("counter", 1) is True
     assert await client.incr("counter") == 2
     assert await client.get("counter") == 2
-    assert await kept_by(make_aio, world.servers[0], ["counter"]) == {"counter": 2}
-    assert await kept_by(make_aio, world.servers[1], ["counter"]) == {}
+    assert await kept_by(make_aio, world.memcacheds[0], ["counter"]) == {"counter": 2}
+    assert await kept_by(make_aio, world.memcacheds[1], ["counter"]) == {}
     assert await client.set("text", "a") is True
     assert await client.add("text", "b") is False
-    assert await kept_by(make_aio, world.servers[1], ["text"]) == {"text": "a"}
+    assert await kept_by(make_aio, world.memcacheds[1], ["text"]) == {"text": "a"}
     world.strike("killed")
     assert await client.get("counter") is None
     assert await client.get("text") == "a"
@@ -188,8 +139,8 @@ async def test_nothing_is_missed_when_a_replica_fails_and_nothing_old_comes_back
     assert await client.get(KEYS[0]) == OLD[KEYS[0]]
     assert await client.get_many(KEYS) == OLD
     assert await client.set_many(NEW) == []
-    assert world.down.is_set()
-    assert [event[:2] for event in world.events] == [("down", "replica-0")]
+    assert world.log.down.is_set()
+    assert world.log.events == [("down", "replica-0")]
     assert await client.get_many(KEYS) == NEW
     assert [await client.get(key) for key in KEYS] == list(NEW.values())
     assert await client.set("counter", 1) is True
@@ -199,8 +150,8 @@ async def test_nothing_is_missed_when_a_replica_fails_and_nothing_old_comes_back
     assert client.client_stats().ejections == 1
     assert client.client_stats().second_tries > 0
     world.mend(how)
-    await world.up.wait()
-    assert await kept_by(make_aio, world.servers[0]) == {}
+    await world.log.up.wait()
+    assert await kept_by(make_aio, world.memcacheds[0]) == {}
     again = await client.get_many(KEYS)
     assert all(again[key] == NEW[key] for key in again)
     assert await client.set_many(NEW) == []
@@ -215,13 +166,13 @@ async def test_one_write_that_a_replica_lacks_is_enough(connect_aio, make_aio, w
     assert await client.set("key", "old") is True
     world.proxies[number].requests = Drop()
     assert await client.set("key", "new") is True
-    assert [event[:2] for event in world.events] == [("down", f"replica-{number}")]
+    assert world.log.events == [("down", f"replica-{number}")]
     assert "lack a write" in client.nodes()[f"replica-{number}"].reason
     assert await client.get("key") == "new"
-    assert await kept_by(make_aio, world.servers[number], ["key"]) == {"key": "old"}
+    assert await kept_by(make_aio, world.memcacheds[number], ["key"]) == {"key": "old"}
     world.proxies[number].heal()
-    await world.up.wait()
-    assert await kept_by(make_aio, world.servers[number], ["key"]) == {}
+    await world.log.up.wait()
+    assert await kept_by(make_aio, world.memcacheds[number], ["key"]) == {}
     assert await client.get("key") in {None, "new"}
 
 
@@ -240,11 +191,11 @@ async def test_the_next_decides_where_the_first_can_not_be_reached(connect_aio, 
     client = connect_aio()
     assert await client.set("counter", 1) is True
     world.strike("killed")
-    await try_to(lambda: client.incr("counter"))  # lost with its connection: nobody knows
+    await try_to(client.incr, "counter")  # lost with its connection: nobody knows
     assert await client.set("counter", 5) is True
     assert await client.incr("counter") == 6
     assert client.nodes()["replica-0"].ejected
-    assert await kept_by(make_aio, world.servers[1], ["counter"]) == {"counter": 6}
+    assert await kept_by(make_aio, world.memcacheds[1], ["counter"]) == {"counter": 6}
 
 
 async def test_the_last_replica_is_never_given_up(connect_aio, world):
@@ -262,7 +213,7 @@ async def test_the_last_replica_is_never_given_up(connect_aio, world):
     assert sum(node.ejected for node in client.nodes().values()) < 2
     for number in (0, 1):
         world.mend("killed", number)
-    while await try_to(lambda: client.set("key", "again")) is not True:
+    while await try_to(client.set, "key", "again") is not True:
         pass
     assert await client.get("key") in {None, "again"}  # the first may be back since, and empty
     assert await client.set("key", "later") is True
@@ -296,15 +247,15 @@ async def test_flush_all_reaches_every_replica(connect_aio, make_aio, world):
     client = connect_aio()
     assert await client.set_many(OLD) == []
     assert await client.flush_all() is True
-    assert [await kept_by(make_aio, server) for server in world.servers] == [{}, {}]
+    assert [await kept_by(make_aio, server) for server in world.memcacheds] == [{}, {}]
     assert await client.set_many(OLD) == []
     world.strike("cut", 1)
     with pytest.raises(OUTAGES):
         await client.flush_all()
     assert client.nodes()["replica-1"].ejected
     world.mend("cut", 1)
-    await world.up.wait()
-    assert await kept_by(make_aio, world.servers[1]) == {}
+    await world.log.up.wait()
+    assert await kept_by(make_aio, world.memcacheds[1]) == {}
 
 
 async def test_what_is_asked_of_servers_is_asked_of_each_replica(connect_aio, others):
@@ -325,12 +276,12 @@ async def test_keys_stay_where_they_are_whoever_is_alive(connect_aio, make_aio, 
     """Replicas have one place among the servers."""
     client = connect_aio(others[0], others[1])
     assert await client.set_many(OLD) == []
-    mine = await kept_by(make_aio, world.servers[0])
+    mine = await kept_by(make_aio, world.memcacheds[0])
     assert 0 < len(mine) < len(KEYS)
     world.strike("killed")
     assert await client.set_many(NEW) == []
     assert await client.get_many(KEYS) == NEW
-    assert set(await kept_by(make_aio, world.servers[1])) == set(mine)
+    assert set(await kept_by(make_aio, world.memcacheds[1])) == set(mine)
 
 
 async def test_servers_come_and_go_beside_replicas(connect_aio, make_aio, world, others):
@@ -340,10 +291,10 @@ async def test_servers_come_and_go_beside_replicas(connect_aio, make_aio, world,
     assert await client.get_many(KEYS) == OLD
     await client.remove_node("plain")
     assert await client.set_many(OLD) == []
-    assert await kept_by(make_aio, world.servers[1]) == OLD
+    assert await kept_by(make_aio, world.memcacheds[1]) == OLD
     with pytest.raises(ConfigurationError, match="named 'replica-1'"):
-        await client.add_node(world.members[1])
-    await client.replace_node("both", Replicas([world.members[1], others[1]], name="both"))
+        await client.add_node(world.servers[1])
+    await client.replace_node("both", Replicas([world.servers[1], others[1]], name="both"))
     assert list(client.nodes()) == ["replica-1", others[1]]
     assert await client.get_many(KEYS) == OLD
     assert await client.set_many(NEW) == []
@@ -356,14 +307,14 @@ async def test_a_replica_that_lacks_writes_stays_out_through_changes(connect_aio
     world.strike("frozen", 1)
     assert await client.set_many(NEW) == []
     assert client.nodes()["replica-1"].ejected
-    swapped = Replicas([world.members[1], world.members[0]], name="both")
+    swapped = Replicas([world.servers[1], world.servers[0]], name="both")
     await client.replace_node("both", swapped)
     await client.add_node(others[0])
     await client.remove_node(others[0])
     assert client.nodes()["replica-1"].ejected
     assert await client.get_many(KEYS) == NEW
     world.mend("frozen", 1)
-    await world.up.wait()
+    await world.log.up.wait()
     again = await client.get_many(KEYS)
     assert all(again[key] == NEW[key] for key in again)
 

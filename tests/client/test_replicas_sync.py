@@ -10,11 +10,11 @@ import pytest
 
 from cenote import Key, Replicas, Server
 from cenote.client.outcome import OUTAGES
-from cenote.errors import CenoteError, ConfigurationError
+from cenote.errors import ConfigurationError
 from cenote.testing.faults import Delay, Drop
 from cenote.testing.memcached import MemcachedServer
-from cenote.testing.proxy import FaultProxy
-from tests.client.together_sync import Gate, together
+from tests.client.together_sync import together
+from tests.client.troubled_sync import World, try_to
 
 PROTOCOLS = ("auto", "classic", "binary")
 PATIENT = 10.0
@@ -26,51 +26,10 @@ OLD = {key: f"old value of {key}" for key in KEYS}
 NEW = {key: f"new value of {key}" for key in KEYS}
 
 
-class World:
-    """Two replicas, each behind a proxy, and what a client tells of them."""
-
-    def __init__(self, stack):
-        self.servers = [stack.enter_context(MemcachedServer()) for _ in range(2)]
-        self.proxies = [stack.enter_context(FaultProxy(s.endpoint)) for s in self.servers]
-        self.members = [
-            Server.at("{}:{}".format(*proxy.address), name=f"replica-{number}")
-            for number, proxy in enumerate(self.proxies)
-        ]
-        self.events = []
-        self.down = Gate()
-        self.up = Gate()
-
-    def on_node_down(self, name, reason):
-        self.events.append(("down", name, reason))
-        self.down.set()
-
-    def on_node_up(self, name):
-        self.events.append(("up", name))
-        self.up.set()
-
-    def strike(self, how, number=0):
-        """Get a replica into trouble."""
-        if how == "killed":
-            self.servers[number].kill()
-        elif how == "frozen":
-            self.servers[number].pause()
-        else:
-            self.proxies[number].refuse()
-            self.proxies[number].hang_up()
-
-    def mend(self, how, number=0):
-        if how == "killed":
-            self.servers[number].start()
-        elif how == "frozen":
-            self.servers[number].resume()
-        else:
-            self.proxies[number].start()
-
-
 @pytest.fixture
 def world():
     with ExitStack() as stack:
-        yield World(stack)
+        yield World(stack, "replica", 2)
 
 
 @pytest.fixture
@@ -84,12 +43,12 @@ def others():
 def connect_sync(make_sync, world):
     def connect(*places, read: Any = "first", timeout=PATIENT, **options):
         return make_sync(
-            [Replicas(world.members, read, name="both"), *places],
+            [Replicas(world.servers, read, name="both"), *places],
             timeout=timeout,
             backoff_base=0.001,
             backoff_cap=0.005,
-            on_node_down=world.on_node_down,
-            on_node_up=world.on_node_up,
+            on_node_down=world.log.on_node_down,
+            on_node_up=world.log.on_node_up,
             **options,
         )
 
@@ -99,14 +58,6 @@ def connect_sync(make_sync, world):
 def kept_by(make, server, keys=KEYS):
     """Return what a server itself has of the keys."""
     return make(server.url, timeout=PATIENT).get_many(keys)
-
-
-def try_to(call):
-    """Make a call; return what it fails with, if it does."""
-    try:
-        return call()
-    except CenoteError as error:
-        return error
 
 
 @pytest.mark.parametrize("read", ["first", "fastest"])
@@ -151,14 +102,14 @@ def test_writes_go_to_all_and_reads_to_the_first(connect_sync, make_sync, world)
     client = connect_sync()
     assert client.set_many(OLD) == []
     assert client.set("one", "value") is True
-    assert [kept_by(make_sync, server) for server in world.servers] == [OLD, OLD]
+    assert [kept_by(make_sync, server) for server in world.memcacheds] == [OLD, OLD]
     before = world.proxies[1].requested
     assert client.get("one") == "value"
     assert client.get_many(KEYS) == OLD
     assert world.proxies[1].requested == before
     assert client.delete("one") is True
     assert client.delete_many(KEYS) == len(KEYS)
-    assert [kept_by(make_sync, server) for server in world.servers] == [{}, {}]
+    assert [kept_by(make_sync, server) for server in world.memcacheds] == [{}, {}]
 
 
 def test_a_change_that_depends_on_the_value_is_made_by_one(connect_sync, make_sync, world):
@@ -167,11 +118,11 @@ def test_a_change_that_depends_on_the_value_is_made_by_one(connect_sync, make_sy
     assert client.set("counter", 1) is True
     assert client.incr("counter") == 2
     assert client.get("counter") == 2
-    assert kept_by(make_sync, world.servers[0], ["counter"]) == {"counter": 2}
-    assert kept_by(make_sync, world.servers[1], ["counter"]) == {}
+    assert kept_by(make_sync, world.memcacheds[0], ["counter"]) == {"counter": 2}
+    assert kept_by(make_sync, world.memcacheds[1], ["counter"]) == {}
     assert client.set("text", "a") is True
     assert client.add("text", "b") is False
-    assert kept_by(make_sync, world.servers[1], ["text"]) == {"text": "a"}
+    assert kept_by(make_sync, world.memcacheds[1], ["text"]) == {"text": "a"}
     world.strike("killed")
     assert client.get("counter") is None
     assert client.get("text") == "a"
@@ -189,8 +140,8 @@ def test_nothing_is_missed_when_a_replica_fails_and_nothing_old_comes_back(
     assert client.get(KEYS[0]) == OLD[KEYS[0]]
     assert client.get_many(KEYS) == OLD
     assert client.set_many(NEW) == []
-    assert world.down.is_set()
-    assert [event[:2] for event in world.events] == [("down", "replica-0")]
+    assert world.log.down.is_set()
+    assert world.log.events == [("down", "replica-0")]
     assert client.get_many(KEYS) == NEW
     assert [client.get(key) for key in KEYS] == list(NEW.values())
     assert client.set("counter", 1) is True
@@ -200,8 +151,8 @@ def test_nothing_is_missed_when_a_replica_fails_and_nothing_old_comes_back(
     assert client.client_stats().ejections == 1
     assert client.client_stats().second_tries > 0
     world.mend(how)
-    world.up.wait()
-    assert kept_by(make_sync, world.servers[0]) == {}
+    world.log.up.wait()
+    assert kept_by(make_sync, world.memcacheds[0]) == {}
     again = client.get_many(KEYS)
     assert all(again[key] == NEW[key] for key in again)
     assert client.set_many(NEW) == []
@@ -216,13 +167,13 @@ def test_one_write_that_a_replica_lacks_is_enough(connect_sync, make_sync, world
     assert client.set("key", "old") is True
     world.proxies[number].requests = Drop()
     assert client.set("key", "new") is True
-    assert [event[:2] for event in world.events] == [("down", f"replica-{number}")]
+    assert world.log.events == [("down", f"replica-{number}")]
     assert "lack a write" in client.nodes()[f"replica-{number}"].reason
     assert client.get("key") == "new"
-    assert kept_by(make_sync, world.servers[number], ["key"]) == {"key": "old"}
+    assert kept_by(make_sync, world.memcacheds[number], ["key"]) == {"key": "old"}
     world.proxies[number].heal()
-    world.up.wait()
-    assert kept_by(make_sync, world.servers[number], ["key"]) == {}
+    world.log.up.wait()
+    assert kept_by(make_sync, world.memcacheds[number], ["key"]) == {}
     assert client.get("key") in {None, "new"}
 
 
@@ -241,11 +192,11 @@ def test_the_next_decides_where_the_first_can_not_be_reached(connect_sync, make_
     client = connect_sync()
     assert client.set("counter", 1) is True
     world.strike("killed")
-    try_to(lambda: client.incr("counter"))  # lost with its connection: nobody knows
+    try_to(client.incr, "counter")  # lost with its connection: nobody knows
     assert client.set("counter", 5) is True
     assert client.incr("counter") == 6
     assert client.nodes()["replica-0"].ejected
-    assert kept_by(make_sync, world.servers[1], ["counter"]) == {"counter": 6}
+    assert kept_by(make_sync, world.memcacheds[1], ["counter"]) == {"counter": 6}
 
 
 def test_the_last_replica_is_never_given_up(connect_sync, world):
@@ -263,7 +214,7 @@ def test_the_last_replica_is_never_given_up(connect_sync, world):
     assert sum(node.ejected for node in client.nodes().values()) < 2
     for number in (0, 1):
         world.mend("killed", number)
-    while try_to(lambda: client.set("key", "again")) is not True:
+    while try_to(client.set, "key", "again") is not True:
         pass
     assert client.get("key") in {None, "again"}  # the first may be back since, and empty
     assert client.set("key", "later") is True
@@ -297,15 +248,15 @@ def test_flush_all_reaches_every_replica(connect_sync, make_sync, world):
     client = connect_sync()
     assert client.set_many(OLD) == []
     assert client.flush_all() is True
-    assert [kept_by(make_sync, server) for server in world.servers] == [{}, {}]
+    assert [kept_by(make_sync, server) for server in world.memcacheds] == [{}, {}]
     assert client.set_many(OLD) == []
     world.strike("cut", 1)
     with pytest.raises(OUTAGES):
         client.flush_all()
     assert client.nodes()["replica-1"].ejected
     world.mend("cut", 1)
-    world.up.wait()
-    assert kept_by(make_sync, world.servers[1]) == {}
+    world.log.up.wait()
+    assert kept_by(make_sync, world.memcacheds[1]) == {}
 
 
 def test_what_is_asked_of_servers_is_asked_of_each_replica(connect_sync, others):
@@ -326,12 +277,12 @@ def test_keys_stay_where_they_are_whoever_is_alive(connect_sync, make_sync, worl
     """Replicas have one place among the servers."""
     client = connect_sync(others[0], others[1])
     assert client.set_many(OLD) == []
-    mine = kept_by(make_sync, world.servers[0])
+    mine = kept_by(make_sync, world.memcacheds[0])
     assert 0 < len(mine) < len(KEYS)
     world.strike("killed")
     assert client.set_many(NEW) == []
     assert client.get_many(KEYS) == NEW
-    assert set(kept_by(make_sync, world.servers[1])) == set(mine)
+    assert set(kept_by(make_sync, world.memcacheds[1])) == set(mine)
 
 
 def test_servers_come_and_go_beside_replicas(connect_sync, make_sync, world, others):
@@ -341,10 +292,10 @@ def test_servers_come_and_go_beside_replicas(connect_sync, make_sync, world, oth
     assert client.get_many(KEYS) == OLD
     client.remove_node("plain")
     assert client.set_many(OLD) == []
-    assert kept_by(make_sync, world.servers[1]) == OLD
+    assert kept_by(make_sync, world.memcacheds[1]) == OLD
     with pytest.raises(ConfigurationError, match="named 'replica-1'"):
-        client.add_node(world.members[1])
-    client.replace_node("both", Replicas([world.members[1], others[1]], name="both"))
+        client.add_node(world.servers[1])
+    client.replace_node("both", Replicas([world.servers[1], others[1]], name="both"))
     assert list(client.nodes()) == ["replica-1", others[1]]
     assert client.get_many(KEYS) == OLD
     assert client.set_many(NEW) == []
@@ -357,14 +308,14 @@ def test_a_replica_that_lacks_writes_stays_out_through_changes(connect_sync, wor
     world.strike("frozen", 1)
     assert client.set_many(NEW) == []
     assert client.nodes()["replica-1"].ejected
-    swapped = Replicas([world.members[1], world.members[0]], name="both")
+    swapped = Replicas([world.servers[1], world.servers[0]], name="both")
     client.replace_node("both", swapped)
     client.add_node(others[0])
     client.remove_node(others[0])
     assert client.nodes()["replica-1"].ejected
     assert client.get_many(KEYS) == NEW
     world.mend("frozen", 1)
-    world.up.wait()
+    world.log.up.wait()
     again = client.get_many(KEYS)
     assert all(again[key] == NEW[key] for key in again)
 

@@ -37,7 +37,7 @@ class Tunnel:
     Args:
         context: How to speak TLS.
         hostname: The name that the server's certificate must be for.
-        session: A session to resume, of the same context; None: begin anew.
+        session: A TLS session to resume, of the same context; None: begin anew.
 
     Raises:
         ValueError: The session is of another context.
@@ -72,7 +72,7 @@ class Tunnel:
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """The session, to be resumed by another connection; complete once the server has spoken."""
+        """The TLS session, for another connection to resume; whole once the server has spoken."""
         return self._object.session
 
     @property

@@ -87,9 +87,7 @@ class AsyncDriver(AsyncFront[T]):
         Args:
             trace: ``None``: no more.
         """
-        before = self.stack.trace
-        self.stack.keep_trails(trace)
-        return before
+        return self.stack.keep_trails(trace)
 
     def _order(self, order: Callable[[float], R]) -> R:
         """Call the core, and do what it has decided."""

@@ -206,10 +206,14 @@ class IdleStack(Root, Generic[T]):
         self.sites, self.timed = sites, timed
         self.keep_trails(self.trace)
 
-    def keep_trails(self, trace: Callable[[], object] | None) -> None:
-        """Have ``trace`` called when a lease begins, and its result kept; ``None``: no more."""
-        self.trace = trace
+    def keep_trails(self, trace: Callable[[], object] | None) -> Callable[[], object] | None:
+        """Have ``trace`` called when a lease begins, and its result kept; ``None``: no more.
+
+        Returns what was called before.
+        """
+        before, self.trace = self.trace, trace
         self.watched = self.sites or self._acquired is not None or trace is not None
+        return before
 
     def take(self, now: float, holder: object = None) -> Entry[T] | None:
         """Lease an idle entry that is good to go; ``None``: ask the core.

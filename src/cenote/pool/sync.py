@@ -346,9 +346,7 @@ class Pool(Driver[T]):
         Args:
             trace: ``None``: no more.
         """
-        before = self.stack.trace
-        self.stack.keep_trails(trace)
-        return before
+        return self.stack.keep_trails(trace)
 
     @property
     def name(self) -> str:

@@ -59,7 +59,7 @@ def _legend() -> Table:
 
 @contextmanager
 def progress(console: Console, seconds: float) -> Iterator[Watch]:
-    """Show how the phases get on; give what the session is to call."""
+    """Show how the phases get on; give the watch that the demo is to call."""
     if console.is_terminal:
         with Progress(
             TextColumn("{task.description}"),

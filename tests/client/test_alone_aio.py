@@ -12,7 +12,7 @@ from tests.client.together_aio import together
 from tests.client.troubled_aio import World, try_to
 
 PATIENT = 10.0
-SHORT = 0.5
+SHORT = 1.2
 KEYS = [f"key:{number}" for number in range(10)]
 OLD = {key: f"old value of {key}" for key in KEYS}
 NEW = {key: f"new value of {key}" for key in KEYS}

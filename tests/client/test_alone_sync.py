@@ -13,7 +13,7 @@ from tests.client.together_sync import together
 from tests.client.troubled_sync import World, try_to
 
 PATIENT = 10.0
-SHORT = 0.5
+SHORT = 1.2
 KEYS = [f"key:{number}" for number in range(10)]
 OLD = {key: f"old value of {key}" for key in KEYS}
 NEW = {key: f"new value of {key}" for key in KEYS}

@@ -202,7 +202,7 @@ def test_a_forked_child_and_its_parent_do_not_meet(server, protocol):
 
 def test_a_timeout_is_no_miss(proxy, protocol):
     """pylibmc returns None for both."""
-    with Client(url_of(proxy), protocol=protocol, timeout=0.5) as client:
+    with Client(url_of(proxy), protocol=protocol, timeout=1.0) as client:
         client.set("a", 1)
         proxy.replies = Stall()
         with pytest.raises(OperationTimeout) as caught:

@@ -21,7 +21,7 @@ from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
 from tests.patience import PATIENCE
 
-TIMEOUT = 0.5
+TIMEOUT = 0.9
 LATE = 2.5
 """How long after its deadline a call may end on a busy machine, in seconds."""
 

@@ -17,7 +17,7 @@ from cenote.testing.proxy import FaultProxy
 from tests.client.together_aio import Gate, together
 
 PATIENT = 10.0
-SHORT = 0.8
+SHORT = 1.5
 """A timeout of operations after which servers that have left are soon closed, in seconds."""
 
 KEYS = [f"key:{number}" for number in range(60)]

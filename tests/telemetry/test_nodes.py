@@ -56,7 +56,7 @@ def test_a_server_that_hangs_is_exported_as_down(servers: list[MemcachedServer])
     """Its pool is well: connecting to a process that is stopped succeeds."""
     registry, sink, now = CollectorRegistry(), Sink(), [0.0]
     named = [Server.at(each.url, name=f"n{number}") for number, each in enumerate(servers)]
-    with Client(named, timeout=0.3, failover="rehash") as client:
+    with Client(named, timeout=0.8, failover="rehash") as client:
         registry.register(PoolCollector(client))
         reader = InMemoryMetricReader()
         instrument(client, meter_provider=MeterProvider(metric_readers=[reader]))

@@ -12,11 +12,24 @@ import pytest
 
 from cenote.errors import OperationTimeout, PoolTimeout, WrongLoop
 from cenote.node.many_aio import exchange_all
+from cenote.node.sharing import DEFAULTS, Sharing
+from cenote.node.witness_aio import AsyncWitness
 from cenote.protocol import STORED, get, meta_set, quiet, store
 from tests.node.peer import until, world
 from tests.node.worlds import TRUSTING, soon
 
 ONE = replace(TRUSTING, max_size=1)
+HEDGED = replace(DEFAULTS, hedge_after=0.02)
+
+
+class Tally(AsyncWitness):
+    """Adds up what it is told of requests that were not answered."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def failed(self, count: int = 1, *, lost: bool = False) -> None:
+        self.failures += count
 
 
 async def test_time_spent_in_line_is_not_given_a_second_time(tmp_path: Path) -> None:
@@ -113,3 +126,23 @@ async def test_posted_requests_that_are_not_read_do_not_keep_the_loop_busy(tmp_p
         leases = node.pool.stats().acquired
         assert await node.request(get(b"k"), soon()) == (b"k", 0, 0)
         assert node.pool.stats().acquired - leases < 10
+
+
+@pytest.mark.parametrize(("sharing", "failures"), [(DEFAULTS, 5), (HEDGED, 1)])
+async def test_what_is_late_is_held_against_the_server_once(
+    sharing: Sharing, failures: int, tmp_path: Path
+) -> None:
+    """Not again when its connection is given up, and not if another connection has answered it."""
+    async with world(tmp_path, sharing=sharing) as (peer, node):
+        await node.request(get(b"warm"), soon())
+        tally = Tally()
+        node.watched_by(tally)
+        link, peer.eager = peer.links[0], False
+        deadline = monotonic() + 0.5
+        asked = [asyncio.ensure_future(node.request(get(b"%d" % n), deadline)) for n in range(5)]
+        await until(lambda: link.unanswered == 5)
+        peer.eager = True
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert node.hedged == (5 if sharing is HEDGED else 0)
+        await until(lambda: not link.open)
+        assert tally.failures == failures

@@ -24,6 +24,7 @@ from cenote.connection.flow_path_aio import Flow
 from cenote.connection.patience import GOODBYE, GRACE
 from cenote.connection.pending_aio import WAITING
 from cenote.connection.reading_aio import Reads
+from cenote.connection.sharer import ANSWERED_ELSEWHERE
 from cenote.errors import CenoteError, ClientError, ConnectionLost, ProtocolError, ServerError
 from cenote.protocol import Reply, Request
 
@@ -84,6 +85,12 @@ class AsyncChannel(Flow, asyncio.Protocol):
     def pending(self) -> int:
         """How many requests have not been answered."""
         return self.depth()
+
+    @property
+    def owed(self) -> int:
+        """How many requests have been answered neither here nor on another connection."""
+        sent = (*self._queue, *self._turn)
+        return sum(each._cancel_message != ANSWERED_ELSEWHERE for each in sent)  # noqa: SLF001
 
     @property
     def tunnel(self) -> Tunnel | None:

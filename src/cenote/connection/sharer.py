@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from cenote.errors import CenoteError
+
+ANSWERED_ELSEWHERE: Final = "answered on another connection"
+"""What a request is cancelled with whose caller has had his answer."""
 
 
 class Sharer(Protocol):

@@ -17,6 +17,7 @@ cdef class Lane:
     cdef public Entry entry
     cdef public Flow channel
     cdef public bint retired
+    cdef public bint told
 
     @cython.locals(entry=Entry, stack=IdleStack, now=double)
     cpdef departed(self)

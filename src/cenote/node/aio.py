@@ -23,7 +23,7 @@ from cenote.node.identity import attributes
 from cenote.node.lane_path_aio import Lanes
 from cenote.node.line_aio import Line
 from cenote.node.sharing import DEFAULTS, Sharing
-from cenote.node.verdicts import NOT_ANSWERED, SOONER, classify
+from cenote.node.verdicts import NOT_ANSWERED, SOONER, Told, classify
 from cenote.node.witness_aio import UNWATCHED, AsyncWitness
 from cenote.pool import registry
 from cenote.pool.aio import AsyncPool
@@ -115,7 +115,8 @@ class AsyncServerConnector:
     def classify(self, error: BaseException) -> Verdict:
         """Judge the error that a lease ended with."""
         if isinstance(error, NOT_ANSWERED):
-            self.witness.failed(lost=isinstance(error, ConnectionLost))
+            if not isinstance(error, Told):
+                self.witness.failed(lost=isinstance(error, ConnectionLost))
             self.unanswered += 1  # of the leases that ended, as this one is about to
         return classify(error)
 

@@ -15,6 +15,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from cenote.connection.sharer import ANSWERED_ELSEWHERE
 from cenote.errors import CenoteError
 from cenote.node.hedging import Delay
 
@@ -102,6 +103,7 @@ async def first_good(
         CenoteError: Neither gave one; this is what the first failed with.
     """
     tries: list[Future[Any]] = [asyncio.ensure_future(first)]
+    why = None
     try:
         if not await _settled(tries, after):
             other = second()
@@ -111,11 +113,12 @@ async def first_good(
             continue
         for index, each in enumerate(tries):
             if _is_good(each):
+                why = ANSWERED_ELSEWHERE
                 return each.result(), index == 1
         return tries[0].result(), False
     finally:
         for each in tries:
-            if not each.cancel() and not each.cancelled():
+            if not each.cancel(why) and not each.cancelled():
                 each.exception()  # it counts as seen
 
 

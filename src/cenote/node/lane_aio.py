@@ -27,8 +27,9 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from cenote.errors import CenoteError
+from cenote.errors import CenoteError, ConnectionLost
 from cenote.node.retry import may_retry
+from cenote.node.verdicts import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,15 +59,17 @@ class Lane:
         channel: The connection.
         entry: Its lease.
         retired: It takes no new requests and goes back when drained.
+        told: It was reported that its replies are late.
     """
 
-    __slots__ = ("channel", "entry", "lanes", "retired")
+    __slots__ = ("channel", "entry", "lanes", "retired", "told")
 
     def __init__(self, lanes: Lanes, entry: fast_path.Entry[AsyncConnection]) -> None:
         self.lanes = lanes
         self.entry = entry
         self.channel = entry.resource
         self.retired = False
+        self.told = False
         self.channel.answered = False
         self.channel.sharer = self
         entry.holder = SHARED
@@ -314,7 +317,8 @@ class Lanes:
 
     def tell_late(self, lane: Lane) -> None:
         """Tell that replies are late: of all who wait, where no other lane says otherwise."""
-        self.late(lane.channel.depth() if len(self._leased) == 1 else 1)
+        lane.told = True
+        self.late(max(1, lane.channel.owed) if len(self._leased) == 1 else 1)
 
     def yield_one(self, lane: Lane) -> None:
         """Somebody waits in the pool: one lane at a time gives way."""
@@ -329,6 +333,8 @@ class Lanes:
     def lose(self, lane: Lane, error: CenoteError) -> None:
         """Strike a lane whose connection has ended; the pool judges what that says of others."""
         self._strike(lane)
+        if lane.told and isinstance(error, ConnectionLost):
+            error = Told(str(error))
         self._pool.checkin(lane.entry, error)
         for other in list(self._open):
             if other.channel.clean:

@@ -30,6 +30,10 @@ NOT_ANSWERED: Final = (ConnectionLost, OperationTimeout, ProtocolError)
 """What a request ends with that its server has not answered as it should."""
 
 
+class Told(ConnectionLost):
+    """A connection has ended whose requests were reported as late already."""
+
+
 def classify(error: BaseException) -> Verdict:
     """Judge what ended a lease: ``"ok"``, ``"discard"``, or ``"invalidate_all"``."""
     if isinstance(error, (ServerError, ClientError)):

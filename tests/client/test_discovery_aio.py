@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from time import monotonic
 
 import pytest
 
@@ -16,10 +15,9 @@ from cenote import (
     Server,
 )
 from cenote.client.aio import AsyncClient
-from cenote.runtime.aio import sleep
 from cenote.testing.endpoint import ConfigurationEndpoint
 from cenote.testing.memcached import MemcachedServer
-from tests.client.together_aio import together
+from tests.client.together_aio import together, until
 
 PATIENT = 10.0
 SOON = ElastiCache(interval=0.05)
@@ -48,14 +46,6 @@ def endpoint(nodes, request):
 def amazon(nodes):
     with ConfigurationEndpoint(nodes) as endpoint:
         yield endpoint
-
-
-async def until(condition):
-    """Wait until a condition holds, for as long as the patience of the test lasts."""
-    deadline = monotonic() + PATIENT
-    while not condition():
-        assert monotonic() < deadline, "it never came to that"
-        await sleep(0.005)
 
 
 async def another_look(endpoint):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from time import monotonic
 
 import pytest
 
@@ -17,10 +16,9 @@ from cenote import (
     Server,
 )
 from cenote.client.sync import Client
-from cenote.runtime.sync import sleep
 from cenote.testing.endpoint import ConfigurationEndpoint
 from cenote.testing.memcached import MemcachedServer
-from tests.client.together_sync import together
+from tests.client.together_sync import together, until
 
 PATIENT = 10.0
 SOON = ElastiCache(interval=0.05)
@@ -49,14 +47,6 @@ def endpoint(nodes, request):
 def amazon(nodes):
     with ConfigurationEndpoint(nodes) as endpoint:
         yield endpoint
-
-
-def until(condition):
-    """Wait until a condition holds, for as long as the patience of the test lasts."""
-    deadline = monotonic() + PATIENT
-    while not condition():
-        assert monotonic() < deadline, "it never came to that"
-        sleep(0.005)
 
 
 def another_look(endpoint):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from time import monotonic, sleep
 
 import pytest
 
 from cenote import AsyncClient, CenoteError, Client
 from cenote.testing.memcached import MemcachedServer
 from tests.client.test_discovery_fork import in_child
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 
 PATIENT = 20.0
 KEYS = [f"key:{number}" for number in range(20)]
@@ -26,13 +25,6 @@ def two() -> Iterator[list[MemcachedServer]]:
 
 def ejected(client: Client | AsyncClient) -> bool:
     return any(node.ejected for node in client.nodes().values())
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = monotonic() + PATIENT
-    while not condition():
-        assert monotonic() < deadline, "it never came to that"
-        sleep(0.005)
 
 
 async def ask(client: AsyncClient, *, down: bool) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from time import monotonic
 
 import pytest
 
 from cenote import DNS, ConfigurationError, NoNodesAvailable
-from cenote.runtime.aio import sleep
 from cenote.testing.memcached import MemcachedServer
+from tests.client.together_aio import until
 from tests.nameserver import NameServer
 
 PATIENT = 10.0
@@ -34,14 +33,6 @@ def three():
 def names():
     with NameServer() as names:
         yield names
-
-
-async def until(condition):
-    """Wait until a condition holds, for as long as the patience of the test lasts."""
-    deadline = monotonic() + PATIENT
-    while not condition():
-        assert monotonic() < deadline, "it never came to that"
-        await sleep(0.005)
 
 
 def asking(names, **options):

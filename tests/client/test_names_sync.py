@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from time import monotonic
 
 import pytest
 
 from cenote import DNS, ConfigurationError, NoNodesAvailable
-from cenote.runtime.sync import sleep
 from cenote.testing.memcached import MemcachedServer
+from tests.client.together_sync import until
 from tests.nameserver import NameServer
 
 PATIENT = 10.0
@@ -35,14 +34,6 @@ def three():
 def names():
     with NameServer() as names:
         yield names
-
-
-def until(condition):
-    """Wait until a condition holds, for as long as the patience of the test lasts."""
-    deadline = monotonic() + PATIENT
-    while not condition():
-        assert monotonic() < deadline, "it never came to that"
-        sleep(0.005)
 
 
 def asking(names, **options):

@@ -11,11 +11,10 @@ import pytest
 from cenote import ConfigurationError, PoolClosed, protocol
 from cenote.cluster.router import placer_for
 from cenote.cluster.server import Server
-from cenote.runtime.sync import sleep
 from cenote.testing.faults import Stall
 from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
-from tests.client.together_sync import Gate, together
+from tests.client.together_sync import Gate, together, until
 
 PATIENT = 10.0
 SHORT = 1.5
@@ -38,14 +37,6 @@ def servers(four):
 
 def kept_by(make, server, keys=KEYS):
     return set(make(server, timeout=PATIENT).get_many(keys))
-
-
-def until(condition):
-    """Wait until a condition holds, for as long as the patience of the test lasts."""
-    deadline = monotonic() + PATIENT
-    while not condition():
-        assert monotonic() < deadline, "it never came to that"
-        sleep(0.005)
 
 
 def pool_of(client, name):
@@ -239,5 +230,4 @@ def test_servers_are_closed_together_within_one_deadline(servers, make_sync):
     assert [pool.stats().state for pool in pools] == ["closed"] * 4
     for lease in leases:
         lease.__exit__(None, None, None)
-    for pool in pools:
-        until(lambda pool=pool: pool.stats().size == 0)
+    until(lambda: not any(pool.stats().size for pool in pools))

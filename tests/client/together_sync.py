@@ -7,6 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from tests.patience import until
+
+__all__ = ["Gate", "together", "until"]
+
 T = TypeVar("T")
 
 Gate = threading.Event

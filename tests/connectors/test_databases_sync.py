@@ -15,6 +15,7 @@ import pytest
 from cenote import ConnectFailed, Pool, connectors
 from cenote.connectors import Database
 from tests.connectors.postgres import PostgresServer
+from tests.patience import until
 
 
 class Counted(psycopg.Connection[tuple[Any, ...]]):
@@ -263,6 +264,7 @@ def test_a_ping_that_lies_costs_one_error(postgres: PostgresServer) -> None:
     with Pool(database, max_size=1, check_after=0, timeout=30) as pool:
         with pool.connection() as connection:
             connection.ask()
+        until(lambda: pool.stats().idle == 1)  # it has been rolled back, beside us
         postgres.terminate_sessions()
         with pytest.raises(psycopg.OperationalError), pool.connection() as connection:
             connection.ask()

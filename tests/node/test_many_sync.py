@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from time import monotonic, sleep
+from time import monotonic
 
 import pytest
 
@@ -21,6 +21,7 @@ from cenote.testing.faults import Stall, Truncate
 from cenote.testing.memcached import MemcachedServer
 from cenote.testing.proxy import FaultProxy
 from tests.node.worlds import TRUSTING, node_behind, soon
+from tests.patience import until
 
 SIZE = 3
 
@@ -159,13 +160,6 @@ def under_way(asked: list[tuple[Node, Request]]) -> Iterator[list[Reply]]:
         yield replies
     finally:
         thread.join()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = monotonic() + 10
-    while not condition():
-        assert monotonic() < deadline, "it never came to that"
-        sleep(0.001)
 
 
 def held(nodes: list[Node]) -> list[int]:

@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from cenote import AsyncKeyedPool, AsyncPool, Holder, KeyedPool, Observer, Pool, PoolTimeout
 from cenote.pool import debug
+from tests.patience import until
 from tests.pool.conftest import Run
 from tests.pool.doubles import GatedConnector
 from tests.pool.virtual_time import virtual_clock
@@ -45,14 +45,6 @@ def switched_off() -> Iterator[None]:
     """Leave the switch as it is by default."""
     yield
     debug.off()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for what another thread does."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.001)
 
 
 def borrow(pool: Pool[Conn]) -> Conn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +22,7 @@ from cenote import (
     PoolClosed,
     PoolTimeout,
 )
+from tests.patience import until
 from tests.pool.conftest import Run
 from tests.pool.doubles import GatedConnector, Resource
 from tests.pool.virtual_time import virtual_clock
@@ -54,14 +54,6 @@ class Lying:
 
     def is_alive(self, conn: Conn) -> bool:
         return True
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for what another thread does."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.001)
 
 
 @pytest.fixture

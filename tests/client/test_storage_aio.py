@@ -54,7 +54,7 @@ async def test_a_value_refused_among_noreply_ones_disturbs_nobody(client_aio):
 
 
 async def test_a_value_over_the_servers_limit_is_told_and_the_connection_stays(client_aio):
-    with pytest.raises(ValueTooLarge):
+    with pytest.raises(ValueTooLarge, match=r"1048577 bytes were sent for 'k'.* -I.*compress"):
         await client_aio.set("k", TOO_LARGE)
     assert await client_aio.get("k") is None
     (pool,) = client_aio.pools().values()

@@ -55,7 +55,7 @@ def test_a_value_refused_among_noreply_ones_disturbs_nobody(client_sync):
 
 
 def test_a_value_over_the_servers_limit_is_told_and_the_connection_stays(client_sync):
-    with pytest.raises(ValueTooLarge):
+    with pytest.raises(ValueTooLarge, match=r"1048577 bytes were sent for 'k'.* -I.*compress"):
         client_sync.set("k", TOO_LARGE)
     assert client_sync.get("k") is None
     (pool,) = client_sync.pools().values()

@@ -132,6 +132,7 @@ def test_a_value_that_is_too_large_is_refused_alone(mc, wire):
     large = bytes(2 << 20)
     [error] = wire.ask(mc.store("set", b"k", large, 0, 0))
     assert type(error) is ValueTooLarge
+    assert "2097152 bytes were sent for 'k'" in str(error)
     [batch] = wire.ask(mc.set_many([(b"a", b"1", 0), (b"k", large, 0), (b"b", b"2", 0)], 0))
     assert [type(error) for error in batch.failures.values()] == [ValueTooLarge]
     assert list(batch.failures) == [1]

@@ -246,7 +246,9 @@ def test_a_value_too_large_is_an_error_and_the_connection_stays(codec, wire):
         codec.cas(b"k", TOO_LARGE, 0, 0, 1),
         codec.meta_set(b"k", TOO_LARGE, b"O1 k"),
     ):
-        assert type(wire.ask(request)[0]) is ValueTooLarge
+        [error] = wire.ask(request)
+        assert type(error) is ValueTooLarge
+        assert "1100000 bytes were sent for 'k'" in str(error)
         assert wire.parser.clean
     assert wire.ask(codec.version())
 

@@ -141,7 +141,7 @@ class FrameReader(ReplyReader):
     def _refused(self, head: Request, status: int, text: bytes) -> CenoteError:
         if not f.is_in_step(status):
             self._distrust()
-        return f.frame_error(status, text, head.verb)
+        return f.frame_error(status, text, head)
 
     # Replies of several frames.
 
@@ -188,5 +188,5 @@ class FrameReader(ReplyReader):
         if status == f.SUCCESS:
             return stats
         if status == f.KEY_ENOENT:
-            return f.frame_error(f.NOT_SUPPORTED, value, head.verb)
+            return f.frame_error(f.NOT_SUPPORTED, value, head)
         return self._refused(head, status, value)

@@ -106,7 +106,7 @@ class ReplyReader:
 
     def _refusal(self, head: Request, line: bytes) -> CenoteError:
         """Return the error that a line stands for, or raise because it is none."""
-        error = error_reply(line, head.verb)
+        error = error_reply(line, head)
         if error is None:
             raise self._unexpected(line)
         if not is_harmless(line, data_sent=head.kind in g.CARRY_DATA):
@@ -215,7 +215,7 @@ class ReplyReader:
         return self._refusal(head, line)
 
     def _any_line(self, head: Request, line: bytes) -> Progress:
-        error = error_reply(line, head.verb)
+        error = error_reply(line, head)
         return [text_of(line)] if error is None else self._refusal(head, line)
 
     # Lines of text.
@@ -234,7 +234,7 @@ class ReplyReader:
     def _text_line(self, head: Request, line: bytes) -> Progress:
         if line == b"END":
             return [text_of(each) for each in self._lines]
-        if not self._lines and error_reply(line, head.verb) is not None:
+        if not self._lines and error_reply(line, head) is not None:
             return self._refusal(head, line)
         self._lines.append(line)
         return MORE

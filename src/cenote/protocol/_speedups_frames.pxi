@@ -190,7 +190,7 @@ cdef class FrameReader(ReplyReader):
     cdef object refused(self, bytes text):
         if not is_in_step(self.status):
             self.distrust()
-        return frame_error(self.status, text, self.head.verb)
+        return frame_error(self.status, text, self.head)
 
     # Replies of several frames.
 
@@ -245,7 +245,7 @@ cdef class FrameReader(ReplyReader):
         if self.status == SUCCESS:
             return self.partial
         if self.status == KEY_ENOENT:
-            return frame_error(NOT_SUPPORTED, value, self.head.verb)
+            return frame_error(NOT_SUPPORTED, value, self.head)
         return self.refused(value)
 
 

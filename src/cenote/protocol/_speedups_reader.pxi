@@ -155,7 +155,7 @@ cdef class ReplyReader:
     cdef object refusal(self, const char *line, Py_ssize_t length):
         """Return the error that a line stands for, or raise because it is none."""
         cdef bytes text = line[:length]
-        error = error_reply(text, self.head.verb)
+        error = error_reply(text, self.head)
         if error is None:
             raise self.unexpected(line, length)
         if not is_harmless(text, data_sent=self.head.kind in CARRY_DATA):

@@ -9,7 +9,7 @@ exactly one line are harmless, and only where no data block was sent.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cenote.errors import (
     CenoteError,
@@ -17,8 +17,11 @@ from cenote.errors import (
     OutOfMemory,
     ServerError,
     UnknownCommand,
-    ValueTooLarge,
 )
+from cenote.protocol.too_large import too_large
+
+if TYPE_CHECKING:
+    from cenote.protocol._request import Request
 
 _ONE_LINE: Final = (
     b"CLIENT_ERROR cannot increment or decrement",
@@ -34,19 +37,20 @@ _ADMIN_WORDS: Final = frozenset(
 )
 
 
-def error_reply(line: bytes, verb: str) -> CenoteError | None:
+def error_reply(line: bytes, request: Request) -> CenoteError | None:
     """Return the error that an error line stands for.
 
     Args:
         line: A reply line without its end of line.
-        verb: The command that it answers, for the message.
+        request: What it answers, for the message.
 
     Returns:
         The error, not raised; None if the line is no error line.
     """
     word, _, text = line.partition(b" ")
+    verb = request.verb
     if word == b"SERVER_ERROR":
-        return _server_error(verb, text)
+        return _server_error(request, text)
     if word == b"CLIENT_ERROR":
         return ClientError(f"{verb}: the server refused the request: {_printable(text)}")
     if line == b"ERROR":
@@ -68,10 +72,11 @@ def is_harmless(line: bytes, *, data_sent: bool) -> bool:
     return not data_sent and (line == b"ERROR" or line.startswith(_ONE_LINE))
 
 
-def _server_error(verb: str, text: bytes) -> ServerError:
-    message = f"{verb}: the server answered: {_printable(text)}"
+def _server_error(request: Request, text: bytes) -> ServerError:
+    message = f"{request.verb}: the server answered: {_printable(text)}"
     if text.startswith(b"object too large"):
-        return ValueTooLarge(f"{message}; raise its item size limit (memcached -I) or store less")
+        payload = request.payload
+        return too_large(message, request.key, len(payload) - payload.find(b"\r\n") - 4)
     if text.startswith(b"out of memory"):
         return OutOfMemory(f"{message}; raise its memory limit (memcached -m)")
     return ServerError(message)

@@ -12,7 +12,7 @@ A quiet command is answered only if it brings data or fails.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from cenote.errors import (
     AuthenticationFailed,
@@ -21,9 +21,12 @@ from cenote.errors import (
     OutOfMemory,
     ServerError,
     UnknownCommand,
-    ValueTooLarge,
 )
 from cenote.protocol.replies import Status
+from cenote.protocol.too_large import too_large
+
+if TYPE_CHECKING:
+    from cenote.protocol._request import Request
 
 HEADER: Final = Struct(">BBHBBHIIQ")
 """Magic, opcode, length of the key, of the extras, data type (0), status (of a request: 0), length
@@ -146,19 +149,21 @@ CAS_OUTCOMES: Final = {
 # Errors.
 
 
-def frame_error(status: int, text: bytes, verb: str) -> CenoteError:
+def frame_error(status: int, text: bytes, request: Request) -> CenoteError:
     """Return the error that a status stands for.
 
     Args:
         status: What a reply says in its header.
         text: What it says in its body.
-        verb: The command that it answers, for the message.
+        request: What it answers, for the message.
     """
+    verb = request.verb
     words = text.decode("utf-8", "backslashreplace").rstrip(".")
     said = words[:1].lower() + words[1:] or _NAMES.get(status, "no reason")
     message = f"{verb}: the server answered: {said} (status 0x{status:04x})"
     if status == E2BIG:
-        return ValueTooLarge(f"{message}; raise its item size limit (memcached -I) or store less")
+        _, _, key_size, extras, _, _, body, *_ = HEADER.unpack_from(request.payload)
+        return too_large(message, request.key, body - key_size - extras)
     if status == ENOMEM:
         return OutOfMemory(f"{message}; raise its memory limit (memcached -m)")
     if status == AUTH_ERROR:  # of what is no step of a login

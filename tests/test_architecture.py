@@ -30,7 +30,7 @@ LAYERS: dict[str, set[str]] = {
     "protocol": set(),
 }
 # What any layer may import beside those: the floor, which imports nothing of cenote itself.
-FLOOR = {"cenote.errors", "cenote._implementation"}
+FLOOR = {"cenote.errors", "cenote._implementation", "cenote._spelling"}
 # What passes down through layers that do not use it: plain values, and who asks for local://.
 VALUES = {"cenote.connection", "cenote.connection.address", "cenote.local"}
 # runtime/ is what the generated layers, and nobody else, take their asynchrony from.

@@ -262,6 +262,8 @@ def test_an_unknown_hashing_lists_the_legal_ones(kind):
             kind(servers)
     with pytest.raises(ConfigurationError, match="7 is not known"):
         kind("a", hashing=7)
+    with pytest.raises(ConfigurationError, match=r"not known \(did you mean 'rendezvous'\?\): "):
+        kind("a", hashing="rendez-vous")
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])

@@ -232,8 +232,10 @@ def test_a_task_that_would_wait_for_itself_is_told(run: Run) -> None:
 
 
 def test_an_unknown_way_with_nested_acquires_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="nested='maybe' is not known"):
+    with pytest.raises(ConfigurationError, match="nested='maybe' is not known: use one of"):
         Pool(Conn, nested="maybe")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"'warning' is not known \(did you mean 'warn'"):
+        Pool(Conn, nested="warning")  # type: ignore[arg-type]
 
 
 def test_whoever_is_refused_what_a_pool_shares_out_itself_is_told_to_its_observer(run: Run) -> None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, fields, replace
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_type_hints
 
+from cenote._spelling import did_you_mean
 from cenote.client.compression import Codec, CodecName
 from cenote.client.keys import KeyEncoder, LongKeys
 from cenote.client.login import check_credentials
 from cenote.client.serdes import NOT_COMPRESSED, Compression, SerdeName, serde_for
-from cenote.client.url import Location, did_you_mean
+from cenote.client.url import Location
 from cenote.client.values import Serde, Serialisation
 from cenote.cluster import finding
 from cenote.cluster.failover import NO_FAILOVER, FailoverOptions

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
+from cenote._spelling import did_you_mean
 from cenote.client.compression import Codec, CodecName, Zlib, Zstd, check_level
 from cenote.client.dialects import DIALECTS, PackingSerde, TypedSerde
-from cenote.client.url import did_you_mean
 from cenote.client.values import CheckedSerde, RawSerde, Serde
 from cenote.errors import ConfigurationError
 

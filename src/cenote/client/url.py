@@ -17,11 +17,10 @@ can not be taken apart and might hold one, nothing of it is repeated.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
+from cenote._spelling import did_you_mean
 from cenote.cluster.server import LOCAL, Server, parse_address
 from cenote.connection import Credentials, TCPAddress, UnixAddress
 from cenote.errors import ConfigurationError
@@ -97,12 +96,6 @@ def read_spares(servers: Servers) -> tuple[Server, ...]:
             "with the client's"
         )
     return location.servers
-
-
-def did_you_mean(name: str, legal: Iterable[str]) -> str:
-    """Return ``" (did you mean ...?)"`` when a legal name is close, else nothing."""
-    close = get_close_matches(name, list(legal), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _read_one(server: OneServer) -> Location:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
+from cenote._spelling import did_you_mean
 from cenote.cluster import modula, rendezvous, rings
 from cenote.cluster.placing import Custom
 from cenote.cluster.server import Server
@@ -107,8 +108,9 @@ def check_hashing(hashing: object) -> None:
         ConfigurationError: It is neither; the message lists the schemes.
     """
     if not callable(hashing) and hashing not in HASHING_NAMES:
+        near = did_you_mean(str(hashing), HASHING_NAMES)
         raise ConfigurationError(
-            f"hashing={hashing!r} is not known: {', '.join(map(repr, HASHING_NAMES))}, or a "
+            f"hashing={hashing!r} is not known{near}: {', '.join(map(repr, HASHING_NAMES))}, or a "
             "callable that is given the servers and returns a Router"
         )
 

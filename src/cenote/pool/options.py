@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from cenote._spelling import did_you_mean
 from cenote.errors import ConfigurationError
 
 Fairness = Literal["eventual", "strict", "barging"]
@@ -250,7 +251,8 @@ def _optional_positive(name: str, value: float | None) -> None:
 def _choice(name: str, value: str, legal: tuple[str, ...]) -> None:
     if value not in legal:
         names = ", ".join(map(repr, legal))
-        raise ConfigurationError(f"{name}={value!r} is not known: use one of {names}")
+        near = did_you_mean(str(value), legal)
+        raise ConfigurationError(f"{name}={value!r} is not known{near}: use one of {names}")
 
 
 DEFAULTS = PoolOptions()

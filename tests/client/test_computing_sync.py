@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
+import cenote
 from cenote.client.sync import Client
 from cenote.client.compute import marker_of
+from cenote.connection import TCPAddress
 from cenote.errors import (
     InvalidArgument,
     NotSerializable,
@@ -15,7 +19,9 @@ from cenote.errors import (
     UnknownFlagsWarning,
     ValueTooLarge,
 )
+from cenote.testing.faults import Chunk, Fault, Send, Step
 from cenote.testing.memcached import MemcachedServer
+from cenote.testing.proxy import FaultProxy
 from tests.client.together_sync import Gate, together
 from tests.patience import PATIENCE
 
@@ -184,6 +190,48 @@ def test_an_old_value_survives_a_computation_that_failed(client_sync):
         client_sync.get_or_compute("k", Source(ZeroDivisionError()), 1, stale_for=900)
     assert client_sync.get("k") == "old"
     assert client_sync.get_or_compute("k", Source("new"), 1, stale_for=900) == "new"
+
+
+class Meanwhile(Fault):
+    """Has something done before requests that hold certain bytes are passed on."""
+
+    __slots__ = ("_act", "_before")
+
+    def __init__(self, before: bytes, act: Callable[[], object]) -> None:
+        self._before = before
+        self._act = act
+
+    def plan(self, chunk: Chunk) -> Iterator[Step]:
+        if self._before in chunk.data:
+            self._act()
+        yield Send(chunk.data)
+
+
+READS = [
+    ("get", "k", "value"),
+    ("gets", "k", "value"),
+    ("gat", "k", "value"),
+    ("get_many", ["k"], {"k": "value"}),
+    ("gat_many", ["k"], {"k": "value"}),
+]
+
+
+@pytest.mark.parametrize(("command", "asked", "answer"), READS, ids=[r[0] for r in READS])
+def test_what_ends_a_lease_while_it_is_looked_at_is_read(server, make_sync, command, asked, answer):
+    """The empty item that was seen first is nobody's value, also when a value has replaced it."""
+    writer = cenote.Client(server.url, protocol="meta", **PATIENCE)
+    writer.flush_all()
+
+    def compute() -> str:
+        ttl = (60,) if command.startswith("gat") else ()
+        found = getattr(reader, command)(asked, *ttl)
+        assert (found.value if command == "gets" else found) == answer
+        return "outdated"
+
+    with FaultProxy(server.endpoint) as proxy, writer:
+        reader = make_sync(TCPAddress(*proxy.address), protocol="meta")
+        proxy.requests = Meanwhile(b"mg k ", lambda: writer.set("k", "value"))
+        assert make_sync(server.url).get_or_compute("k", compute, 60) == "outdated"
 
 
 def test_a_value_that_can_not_be_stored_gives_the_lease_back(client_sync):

@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 
 from cenote import protocol
 from cenote.client import unreadable
+from cenote.client.compute import found_in
 from cenote.client.hot_path import Hot, KeyEncoder
 from cenote.client.keys import AnyKey
 from cenote.client.options import ClientOptions
@@ -27,7 +28,7 @@ from cenote.cluster.sync import Cluster, Way
 from cenote.errors import NodeDown, UnreadableValue, ValueTooLarge
 from cenote.node.sync import Node
 from cenote.pool import Observer
-from cenote.protocol import MetaReply, Request, binary
+from cenote.protocol import MetaReply, RawItem, Request, binary
 from cenote.protocol.encoders import Encoders
 from cenote.runtime.sync import Exchange, sleep
 
@@ -229,12 +230,19 @@ class Base(Hot):
         self._unreadable += 1
         unreadable.warn(f"{key!r}: {error}; read as a miss", above=2)
 
-    def _is_lease(self, key: AnyKey, wire: bytes, deadline: float) -> bool:
-        """Tell whether an empty item is somebody's lease (see ``get_or_compute``), not a value."""
+    def _second_look(
+        self, item: RawItem, key: AnyKey, wire: bytes, deadline: float
+    ) -> RawItem | None:
+        """Return what an empty item turns out to be; None for a lease (see ``get_or_compute``).
+
+        The lease may have ended since the first look. So the value and the word that it is no lease
+        come in one reply: the first look's empty bytes are never believed after the second.
+        """
         if not self._speaks_meta(key, wire, deadline):
-            return False
-        request = protocol.meta_get(wire, b"s")
+            return item
+        request = protocol.meta_get(wire, b"v f c t")
         reply: MetaReply | None = self._at(key)(request, deadline)
-        if reply is None or reply.status == "EN":
-            return True
-        return "Z" in reply.flags or "W" in reply.flags
+        found = None if reply is None else found_in(reply)
+        if found is None or (found.empty and (found.leased or found.won)):
+            return None
+        return found.data, found.flags, found.cas

@@ -33,9 +33,11 @@ class AsyncRetrieval(AsyncSeveral):
         item: RawItem | None = await self._at(key)(self._protocol.gets(wire), deadline)
         if item is None:
             return None
+        if not (item[0] or item[1]):
+            item = await self._second_look(item, key, wire, deadline)
+            if item is None:
+                return None
         value, flags, cas = item
-        if not (value or flags) and await self._is_lease(key, wire, deadline):
-            return None
         try:
             return Item(value=self._loads(value, flags), cas=cas, flags=flags)
         except UnreadableValue as error:
@@ -146,24 +148,29 @@ class AsyncRetrieval(AsyncSeveral):
         find, loads, verbatim = found.get, self._loads, self._verbatim
         for name, wire in zip(names, wires, strict=True):
             item = find(wire)
+            if item is not None and not (item[0] or item[1]):
+                item = await self._second_look(item, name, wire, deadline)
             if item is None:
                 continue
             value, flags, _ = item
             if value and flags == verbatim:
                 values[name] = value
-            elif value or flags or not await self._is_lease(name, wire, deadline):
-                try:
-                    values[name] = loads(value, flags)
-                except UnreadableValue as error:
-                    self._skip(error, flags, name)
+                continue
+            try:
+                values[name] = loads(value, flags)
+            except UnreadableValue as error:
+                self._skip(error, flags, name)
 
     async def _read(
         self, item: RawItem, key: AnyKey, wire: bytes, deadline: float, default: object
     ) -> object:
         """Return the value of an item, or ``default`` if it is none that can be read."""
+        if not (item[0] or item[1]):
+            looked = await self._second_look(item, key, wire, deadline)
+            if looked is None:
+                return default
+            item = looked
         value, flags, _ = item
-        if not (value or flags) and await self._is_lease(key, wire, deadline):
-            return default
         try:
             return self._loads(value, flags)
         except UnreadableValue as error:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 
 import psycopg
 import pytest
 
+from cenote import ConfigurationError, connectors
+from cenote.connectors import aio
 from cenote.connectors.database import classify, clean_test
 
 
@@ -129,3 +132,12 @@ def test_drivers_tell_in_their_ways_whether_a_transaction_is_open(
 
 def test_of_other_drivers_nothing_is_known() -> None:
     assert clean_test(SilentConnection()) is None
+
+
+@pytest.mark.parametrize("dbapi", [connectors.dbapi, aio.dbapi])
+def test_what_can_not_connect_or_ping_is_refused(dbapi: Callable[..., object]) -> None:
+    with pytest.raises(ConfigurationError, match="opens a connection, not str: ") as refusal:
+        dbapi("postgresql://me:secret@db")
+    assert "secret" not in str(refusal.value)
+    with pytest.raises(ConfigurationError, match="ping=True can not be called"):
+        dbapi(sqlite3.connect, ping=True)

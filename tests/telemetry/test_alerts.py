@@ -151,6 +151,13 @@ def test_rules_of_ones_own_are_refused_where_they_make_no_sense() -> None:
         replace(BUSY, hold=-1)
     with pytest.raises(ConfigurationError, match="same name"):
         Judge([BUSY, replace(BUSY, limit=0.5)])
+    with pytest.raises(ConfigurationError, match="signal=3 of rule CenotePoolBusy is no Signal"):
+        replace(BUSY, signal=3)  # type: ignore[arg-type]
+
+
+def test_what_can_not_be_told_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="tell=3 can not be called"):
+        Alerts(tell=3)  # type: ignore[arg-type]
 
 
 def test_whoever_is_told_may_raise_and_ask(

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from cenote import Holder, Observer, Pool, PoolTimeout
+from cenote import ConfigurationError, Holder, Observer, Pool, PoolTimeout
 from cenote.telemetry import Announcer, Event, LogEvents
 from cenote.telemetry.events import LEVELS, EventLog
 from cenote.telemetry.sources import Sources
@@ -128,3 +128,8 @@ def test_a_log_is_read_while_threads_write_to_it(pool: Pool[Thing]) -> None:
             over.set()
             for thread in threads:
                 thread.join()
+
+
+def test_what_is_no_logger_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="logger='events' is no Logger"):
+        LogEvents("events")  # type: ignore[arg-type]

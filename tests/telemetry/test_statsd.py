@@ -106,3 +106,10 @@ def test_what_is_periodic_can_close_itself_and_needs_a_period() -> None:
     assert done.wait(10)
     with pytest.raises(ConfigurationError, match="seconds > 0"):
         Periodic(once, 0, "never")
+    with pytest.raises(ConfigurationError, match="action=3 can not be called"):
+        Periodic(3, 1, "never")  # type: ignore[arg-type]
+
+
+def test_what_is_no_statsd_client_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"3 is no statsd client: .* gauge\(name, value\)"):
+        StatsdPusher(3)  # type: ignore[arg-type]

@@ -20,6 +20,8 @@ import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from cenote.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from cenote.pool.connector import Verdict
 
@@ -30,6 +32,23 @@ _SHUTDOWN: Final = {"57P01", "57P02", "57P03"}  # by an administrator; a crash; 
 _MYSQL_GONE: Final = {1053, 2006, 2013, 2055}  # shutting down; gone away; lost, twice
 _SUSPECT: Final = {"OperationalError", "InterfaceError", "InternalError"}
 _KEPT: list[object] = []
+
+
+def check_hooks(connect: object, ping: object) -> None:
+    """Refuse what can neither connect nor ping.
+
+    Raises:
+        ConfigurationError: It can not be called; ``ping`` may also be a statement, or None.
+    """
+    if not callable(connect):  # it may be a DSN, with a password
+        raise ConfigurationError(
+            f"connect is a function that opens a connection, not {type(connect).__name__}: write "
+            "dbapi(lambda: driver.connect(...))"
+        )
+    if ping is not None and not isinstance(ping, str) and not callable(ping):
+        raise ConfigurationError(
+            f"ping={ping!r} can not be called: give a statement, or a function of a connection"
+        )
 
 
 def clean_test(connection: object) -> IsClean | None:

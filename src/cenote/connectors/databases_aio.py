@@ -125,6 +125,7 @@ def dbapi(
     As for ``Pool``, but ``connect`` and ``ping`` return awaitables, and a ping that takes long is
     waited for by a task of the pool: its caller leaves at its deadline.
     """
+    database.check_hooks(connect, ping)
     if ping is None:
         return AsyncDatabase(connect)
     return AsyncPingedDatabase(connect, _asking(ping) if isinstance(ping, str) else ping)

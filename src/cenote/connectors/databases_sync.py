@@ -126,7 +126,11 @@ def dbapi(
             it, but not that the peer has fallen silent. A statement such as ``"SELECT 1"``, or a
             callable that is given the connection, is asked before an idle connection is handed out
             (the caller waits for the answer), and for ``keepalive``.
+
+    Raises:
+        ConfigurationError: One of them can not be called.
     """
+    database.check_hooks(connect, ping)
     if ping is None:
         return Database(connect)
     return PingedDatabase(connect, _asking(ping) if isinstance(ping, str) else ping)

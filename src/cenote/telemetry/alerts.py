@@ -62,6 +62,8 @@ class Rule:
             raise ConfigurationError(f"a rule's name is an identifier, not {self.name!r}")
         if self.hold < 0 or self.keep < 0:
             raise ConfigurationError(f"hold and keep of rule {self.name} are seconds >= 0")
+        if not isinstance(self.signal, Signal):
+            raise ConfigurationError(f"signal={self.signal!r} of rule {self.name} is no Signal")
 
 
 RULES: tuple[Rule, ...] = (
@@ -238,6 +240,10 @@ class Alerts:
             raises is logged.
         rules: What is judged by.
         clock: Monotonic seconds.
+
+    Raises:
+        ConfigurationError: ``tell`` can not be called, two rules have one name, or what was given
+            is neither pool nor client.
     """
 
     def __init__(
@@ -247,6 +253,8 @@ class Alerts:
         rules: Iterable[Rule] = RULES,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        if not callable(tell):
+            raise ConfigurationError(f"tell={tell!r} can not be called with an Alert")
         self._sources = Sources(*given)
         self._tell = tell
         self._judge = Judge(rules)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from cenote.errors import ConfigurationError
 from cenote.telemetry.events import Announcer, Event
 
 __all__ = ["LogEvents"]
@@ -21,10 +22,15 @@ class LogEvents(Announcer):
 
     Args:
         logger: By default ``cenote.pool.events``.
+
+    Raises:
+        ConfigurationError: It is no logger.
     """
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         super().__init__()
+        if not isinstance(logger, logging.Logger | logging.LoggerAdapter | None):
+            raise ConfigurationError(f"logger={logger!r} is no Logger: give logging.getLogger(...)")
         self._logger = logger or logging.getLogger("cenote.pool.events")
 
     def announce(self, event: Event) -> None:

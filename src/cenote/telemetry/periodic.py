@@ -26,10 +26,12 @@ class Periodic:
         name: The thread's name.
 
     Raises:
-        ConfigurationError: The seconds are not above 0.
+        ConfigurationError: The action can not be called, or the seconds are not above 0.
     """
 
     def __init__(self, action: Callable[[], object], seconds: float, name: str) -> None:
+        if not callable(action):
+            raise ConfigurationError(f"action={action!r} can not be called")
         if not seconds > 0:
             raise ConfigurationError(f"seconds={seconds!r} is out of range: use seconds > 0")
         self._action = action

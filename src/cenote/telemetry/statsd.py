@@ -12,6 +12,7 @@ import re
 from threading import Lock
 from typing import Protocol
 
+from cenote.errors import ConfigurationError
 from cenote.telemetry.figures import FIGURES, NODE_FIGURES, Figure, S
 from cenote.telemetry.periodic import Periodic
 from cenote.telemetry.sources import Source, Sources
@@ -40,9 +41,16 @@ class StatsdPusher:
         sink: A statsd client.
         *given: Pools and clients; none: every pool of the process.
         prefix: Put before every name, as in ``prefix.pool.leases``.
+
+    Raises:
+        ConfigurationError: The sink is no statsd client, or what was given neither pool nor client.
     """
 
     def __init__(self, sink: Sink, *given: Source, prefix: str = "cenote") -> None:
+        if not all(callable(getattr(sink, name, None)) for name in ("gauge", "incr")):
+            raise ConfigurationError(
+                f"{sink!r} is no statsd client: it needs gauge(name, value) and incr(name, count)"
+            )
         self._sink = sink
         self._sources = Sources(*given)
         self._prefix = prefix

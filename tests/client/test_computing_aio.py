@@ -9,7 +9,6 @@ import pytest
 import cenote
 from cenote.client.aio import AsyncClient
 from cenote.client.compute import marker_of
-from cenote.connection import TCPAddress
 from cenote.errors import (
     InvalidArgument,
     NotSerializable,
@@ -230,7 +229,7 @@ async def test_what_ends_a_lease_while_it_is_looked_at_is_read(
         return "outdated"
 
     with FaultProxy(server.endpoint) as proxy, writer:
-        reader = make_aio(TCPAddress(*proxy.address), protocol="meta")
+        reader = make_aio("{}:{}".format(*proxy.address), protocol="meta")
         proxy.requests = Meanwhile(b"mg k ", lambda: writer.set("k", "value"))
         assert await make_aio(server.url).get_or_compute("k", compute, 60) == "outdated"
 

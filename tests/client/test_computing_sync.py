@@ -10,7 +10,6 @@ import pytest
 import cenote
 from cenote.client.sync import Client
 from cenote.client.compute import marker_of
-from cenote.connection import TCPAddress
 from cenote.errors import (
     InvalidArgument,
     NotSerializable,
@@ -229,7 +228,7 @@ def test_what_ends_a_lease_while_it_is_looked_at_is_read(server, make_sync, comm
         return "outdated"
 
     with FaultProxy(server.endpoint) as proxy, writer:
-        reader = make_sync(TCPAddress(*proxy.address), protocol="meta")
+        reader = make_sync("{}:{}".format(*proxy.address), protocol="meta")
         proxy.requests = Meanwhile(b"mg k ", lambda: writer.set("k", "value"))
         assert make_sync(server.url).get_or_compute("k", compute, 60) == "outdated"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -165,6 +166,8 @@ def test_a_block_concerns_every_key_of_a_keyed_pool_those_to_come_included() -> 
             text = debug.report(pool)
             assert text.startswith("pool 'hosts': 2 connections are out\nheld ")
             assert text.count("  borrowed by:\n") == 2
+            held = re.findall(r"^held \S+ s by .* for key '(\w+)'$", text, re.MULTILINE)
+            assert set(held) == {"known", "new"}
         conns += [borrow_of(pool, "known"), borrow_of(pool, "later")]
         assert [bool(holder.trail) for holder in pool.holders()] == [True, True, False, False]
         for conn in conns:

@@ -195,6 +195,7 @@ def test_limits_are_lowered_for_all_keys(run: Run) -> None:
     async def scenario() -> None:
         async with AsyncKeyedPool(Hosts(), max_total=4, max_per_key=2) as pool:
             held = [await pool.acquire(key) for key in "aabb"]
+            assert sorted(str(holder.key) for holder in pool.holders()) == ["a", "a", "b", "b"]
             pool.resize(2, 1)
             for conn in held:
                 pool.release(conn)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cenote import AsyncClient, ConfigurationError, Pool, PoolTimeout
+from cenote import AsyncClient, ConfigurationError, KeyedPool, Pool, PoolTimeout
 from cenote.telemetry import Service, operations, serve, service
 from cenote.telemetry.asking import LONGEST_HEAD
 from cenote.telemetry.endpoint import Endpoint
@@ -45,6 +45,13 @@ def test_a_snapshot_tells_everything_of_a_pool(pool: Pool[Thing], served: Servic
     assert sum(each["times"]["wait"]["counts"]) == 1
     (holder,) = each["holders"]
     assert holder["who"] == threading.current_thread().name
+
+
+def test_a_snapshot_tells_the_key_of_a_holder_in_words() -> None:
+    hosts: KeyedPool[tuple[str, int], Thing] = KeyedPool(lambda _key: Thing, name="hosts")
+    with hosts, serve("127.0.0.1:0", hosts) as served, hosts.connection(("a", 80)):
+        (each,) = snapshot(served)["pools"]
+    assert [holder["key"] for holder in each["holders"]] == ["('a', 80)"]
 
 
 def test_it_tells_what_has_happened_since_it_was_opened(pool: Pool[Thing], served: Service) -> None:

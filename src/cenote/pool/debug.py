@@ -84,7 +84,8 @@ def report(pool: Debuggable) -> str:
     holders = pool.holders()
     lines = [f"pool {pool.name!r}: {len(holders)} connections are out"]
     for holder in holders:
-        lines.append(f"held {holder}")
+        key = "" if holder.key is None else f" for key {holder.key!r}"
+        lines.append(f"held {holder}{key}")
         lines += [f"  now at {holder.stack}"] if holder.stack else []
         lines += ["  borrowed by:", holder.trail.rstrip()] if holder.trail else []
     return "\n".join(lines)

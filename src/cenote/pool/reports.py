@@ -86,7 +86,8 @@ def holder(state: PoolState[T], entry: Entry[T], now: float) -> Holder:
     who, stack = state.describe(entry.holder)
     where = borrowed_at(entry.site) or stack.partition(CALLED_BY)[0]
     trail, gone = in_words(entry.trail, entry.uses), state.is_gone(entry.holder)
-    return Holder(who, max(0.0, now - entry.leased_at), where, stack, trail, gone)
+    held = max(0.0, now - entry.leased_at)
+    return Holder(who, held, where, stack, trail, gone, state.key)
 
 
 def holders(state: PoolState[T], now: float) -> list[Holder]:

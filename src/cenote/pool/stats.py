@@ -7,7 +7,7 @@ Strategy: gauges are instants, counters only grow, and waits are counters too (`
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import Field, dataclass, fields
 from operator import add
 from typing import Any, Literal
@@ -104,6 +104,7 @@ class Holder:
             ``cenote.pool.debug`` was on then.
         gone: The thread or task has ended, and still holds it. (Of a thread this is only known
             until its identity is given to another.)
+        key: Whose connection it is, in a keyed pool; else None.
     """
 
     who: str
@@ -112,6 +113,7 @@ class Holder:
     stack: str = ""
     trail: str = ""
     gone: bool = False
+    key: Hashable = None
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""

@@ -12,12 +12,12 @@ import platform
 import sys
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import cenote
-from cenote.pool.stats import BOUNDS, Distribution, PoolStats
+from cenote.pool.stats import BOUNDS, Distribution, Holder, PoolStats
 from cenote.telemetry.alerts import Alert
 from cenote.telemetry.events import Event
 from cenote.telemetry.signals import FAULTS
@@ -115,8 +115,13 @@ def _pool(reading: Reading, pool: Any) -> dict[str, Any]:
         "attributes": dict(reading.attributes),
         "stats": _numbers(stats),
         "times": {name: _times(each) for name, each in timings.items() if each is not None},
-        "holders": [asdict(holder) for holder in held],
+        "holders": [_holder(holder) for holder in held],
     }
+
+
+def _holder(holder: Holder) -> dict[str, Any]:
+    key = None if holder.key is None else str(holder.key)
+    return asdict(replace(holder, key=key))
 
 
 def _numbers(stats: PoolStats) -> dict[str, Any]:

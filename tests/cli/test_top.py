@@ -69,6 +69,12 @@ def test_with_one_look_no_rate_is_known_and_with_a_new_pool_neither() -> None:
     assert (old.leases, new.leases) == (0.0, None)
 
 
+def test_the_state_is_that_of_the_server_where_that_is_in_trouble() -> None:
+    told = snapshot(1.0, p={"state": "ready"})
+    told["pools"][0]["state"] = "suspect"
+    assert [row.state for row in rows([told])] == ["suspect"]
+
+
 def test_quantiles_are_those_of_the_last_seconds() -> None:
     def times(**counts: int) -> dict[str, Any]:
         told = [0] * (len(BOUNDS) + 1)

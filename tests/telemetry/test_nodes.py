@@ -18,6 +18,8 @@ from cenote.errors import CenoteError
 from cenote.telemetry import Alerts, StatsdPusher
 from cenote.telemetry.opentelemetry import instrument
 from cenote.telemetry.prometheus import PoolCollector
+from cenote.telemetry.snapshot import take
+from cenote.telemetry.sources import Sources
 from cenote.testing.memcached import MemcachedServer
 
 
@@ -89,6 +91,9 @@ def test_a_server_that_hangs_is_exported_as_down(servers: list[MemcachedServer])
             assert ("CenoteNodeDown", "n0") in fires
             assert "CenotePoolDown" not in [name for name, _ in fires]
             StatsdPusher(sink, client).push()
+            told = {pool["label"]: pool for pool in take(Sources(client), 0.0, [], [])["pools"]}
+            assert [told[name]["state"] for name in ("n0", "n1")] == ["down", "ready"]
+            assert told["n0"]["node"]["ejections"] == 1
             assert sink.told["cenote.n0.node_state.down"] == 1
             assert sink.told["cenote.n0.node_ejections"] == 1
             assert sink.told["cenote.n0.node_failures"] >= 1

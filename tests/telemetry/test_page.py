@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cenote import Client, Pool, PoolTimeout
+from cenote import Client, OperationTimeout, Pool, PoolTimeout, Server
 from cenote.telemetry import Service, serve
+from cenote.testing.memcached import MemcachedServer
 from tests.patience import PATIENCE
 from tests.telemetry.asking import eventually
 from tests.telemetry.browser import CHROMIUM, browse
@@ -60,6 +61,23 @@ def test_the_page_knows_the_token_and_shows_pools_holders_events_and_charts(
     drawn = re.findall(r'<path class="c-used line" d="M[-\d.]+,[-\d.]+L', dom)
     assert len(drawn) >= 3, "no chart has a line"
     assert "CONSOLE" not in dom, "the page had something to complain of"
+
+
+def test_the_page_says_how_a_server_does(tmp_path: Path) -> None:
+    """Connecting to a process that is stopped succeeds, so its pool is well."""
+    with (
+        MemcachedServer() as server,
+        Client([Server.at(server.url, name="hung")], timeout=2.0) as client,
+        serve("127.0.0.1:0", client) as service,
+    ):
+        client.get("a")
+        server.pause()
+        with pytest.raises(OperationTimeout):
+            client.get("a")
+        server.resume()
+        dom = browse(service.url, tmp_path / "profile", "--dump-dom")
+    assert "hung suspect memcached at" in texts(dom)
+    assert "1 not answered" in texts(dom)
 
 
 def test_the_page_says_when_nobody_answers_any_more(

@@ -26,6 +26,7 @@ from cenote.telemetry.sources import Reading, Sources, holders
 FORMAT = 1
 """Grows when what reads it would have to change."""
 
+_TROUBLE = ("suspect", "down")  # of a server
 _QUANTILES = (0.5, 0.95, 0.99)
 POINT = (
     "at", "used", "idle", "waiting", "leases", "queued", "queued_seconds", "refused", "faults",
@@ -112,11 +113,19 @@ def _pool(reading: Reading, pool: Any) -> dict[str, Any]:
     timings = {"wait": stats.wait_times, "use": stats.use_times, "create": stats.create_times}
     return {
         "label": reading.label,
+        "state": _state(reading),
+        "node": None if reading.node is None else asdict(reading.node),
         "attributes": dict(reading.attributes),
         "stats": _numbers(stats),
         "times": {name: _times(each) for name, each in timings.items() if each is not None},
         "holders": [_holder(holder) for holder in held],
     }
+
+
+def _state(reading: Reading) -> str:
+    """Say how a pool is: as the server that it connects to, where that is in trouble."""
+    node = reading.node
+    return reading.stats.state if node is None or node.state not in _TROUBLE else node.state
 
 
 def _holder(holder: Holder) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Row:
     """A pool, as it is told.
 
     Attributes:
-        label, state, where: What it is, how it is, what it connects to.
+        label, state, where: What it is, how it (or its server) is, what it connects to.
         used, other, connecting, idle: Its connections; ``other`` are being checked, reset, closed.
         limit: ``max_size``; None: there is none.
         waiting: Callers that wait now.
@@ -88,7 +88,7 @@ def _row(before: Any, pool: Any, seconds: float, bounds: Sequence[float]) -> Row
     spent = rate(lambda each: each["wait_seconds"]) or 0.0
     return Row(
         label=pool["label"],
-        state=stats["state"],
+        state=pool["state"],
         where=_where(pool["attributes"]),
         used=stats["used"],
         other=stats["reserved"] + stats["resetting"] + stats["closing"],

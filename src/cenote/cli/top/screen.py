@@ -21,7 +21,7 @@ FAINT = "bright_black"
 _GAP = 2  # between columns
 _LONGEST = 32  # of a name
 _PIECES = (("█", "blue"), ("▚", "yellow"), ("▒", "magenta"), ("▓", "green"), ("░", "bright_black"))
-_STATES = {"ready": "green", "opening": "yellow", "draining": "yellow"}
+_STATES = {"ready": "green", "opening": "yellow", "draining": "yellow", "suspect": "yellow"}
 _LEVELS = {10: "bright_black", 20: "", 30: "yellow", 40: "bold red"}
 HINT = " · s sort · p pause · q quit"
 

@@ -11,7 +11,7 @@ import pytest
 from cenote.client.aio import AsyncClient
 from cenote.client.options import (
     DEFAULTS,
-    OPTION_NAMES,
+    OPTION_TYPES,
     SHARING_NAMES,
     ClientOptions,
     with_url_options,
@@ -214,7 +214,7 @@ def test_constructors_spell_every_option_with_its_default(kind):
         for name, parameter in parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    names = OPTION_NAMES if kind is Client else (*OPTION_NAMES, *SHARING_NAMES)
+    names = [*OPTION_TYPES, *(SHARING_NAMES if kind is AsyncClient else ())]
     callables = {"observer", "on_node_down", "on_node_up"}
     assert set(keywords) - {*callables, *SECRETS} == set(names)
     assert not any(keywords[name] for name in SECRETS)

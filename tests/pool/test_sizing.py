@@ -6,6 +6,7 @@ import heapq
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import islice
 from random import Random
 
 import hypothesis.strategies as st
@@ -14,7 +15,7 @@ from hypothesis import given
 
 import cenote
 from cenote import AsyncKeyedPool, AsyncPool, ConfigurationError, KeyedPool, Pool
-from cenote.pool.sizing import erlang_c, size, sizings
+from cenote.pool.sizing import size, sizings
 from tests.pool.conftest import Run
 from tests.pool.doubles import GatedConnector
 from tests.pool.virtual_time import ManualClock, virtual_clock
@@ -27,11 +28,12 @@ def test_erlang_c_agrees_with_its_definition_in_exact_arithmetic(servers: int, l
     exact = Fraction(load)
     last = exact**servers / math.factorial(servers) * servers / (servers - exact)
     others = sum(exact**k / math.factorial(k) for k in range(servers))
-    assert erlang_c(servers, load) == pytest.approx(float(last / (others + last)), rel=1e-9)
+    found = {one.size: one for one in islice(sizings(load, 1.0, share=0.5, variation=1.0), 20)}
+    assert found[servers].waiting == pytest.approx(float(last / (others + last)), rel=1e-9)
 
 
-def test_servers_that_can_not_bear_the_load_let_everybody_wait() -> None:
-    assert erlang_c(4, 4.0) == 1.0
+def test_no_pool_is_weighed_that_can_not_bear_the_load() -> None:
+    assert next(sizings(4.0, 1.0, share=0.5, variation=1.0)).size == 5
 
 
 @pytest.mark.parametrize("load", [1e-9, 170.0, 5000.0, 1e5])

@@ -199,10 +199,10 @@ def _types(options: type, *left_out: str) -> dict[str, Any]:
 _OF_LEASES = ("burst", "burst_after", "nested", "autosize", "target_wait")
 _POOL_TYPES = _types(PoolOptions, "timeout", *_OF_LEASES)
 _FAILOVER_TYPES = _types(FailoverOptions, "on_node_down", "on_node_up")
-_TYPES = (
+OPTION_TYPES = (
     _types(ClientOptions, "pool", "credentials", "tls", "failing") | _POOL_TYPES | _FAILOVER_TYPES
 )
-OPTION_NAMES = tuple(_TYPES)
+"""What each option may be that a client has and a URL may say."""
 _TLS_TYPES = _types(TLS)
 SHARING_NAMES = tuple(_types(Sharing))
 
@@ -237,7 +237,7 @@ def _parsed(name: str, text: str) -> Any:
             "itself, so there is none to share, and the loser of two tries would cost one. Leave "
             "it out, or use AsyncClient; against a slow server Replicas and a short timeout help"
         )
-    types = _TYPES | _TLS_TYPES
+    types = OPTION_TYPES | _TLS_TYPES
     if name not in types:
         known = [*types, *TOLD_NAMES]
         said = _SAID_OTHERWISE.get(name)

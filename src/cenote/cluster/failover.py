@@ -134,7 +134,6 @@ class Board:
 
     Attributes:
         vigils: Who watches each server.
-        spared: How often a server was not ejected because too many others were.
     """
 
     def __init__(self, max_ejected: float, *, compares: bool = True, alone: bool = False) -> None:
@@ -142,7 +141,6 @@ class Board:
         self._fewest = 1 if alone else 2
         self._compares = compares
         self.vigils: Sequence[Vigil] = ()
-        self.spared = 0
         self._mates: Mapping[Vigil, Sequence[Vigil]] = {}
 
     def enrol(self, vigils: Sequence[Vigil], sets: Sequence[Sequence[Vigil]] = ()) -> None:
@@ -183,10 +181,7 @@ class Board:
         elif vigil in self._mates:  # one that is far away is slow, and no worse for it
             others = [figures._replace(latency=None) for figures in others]
         reason = vigil.charge(others)
-        if reason is None:
-            return None
-        if self.ejected >= self.limit or self._is_last(vigil):
-            self.spared += 1
+        if reason is None or self.ejected >= self.limit or self._is_last(vigil):
             return None
         vigil.eject(reason, now)
         return Change(vigil, reason)

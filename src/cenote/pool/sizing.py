@@ -175,14 +175,6 @@ def _sizing(servers: int, load: float, blocked: float, pace: float, share: float
     )
 
 
-def erlang_c(servers: int, load: float) -> float:
-    """Return the chance that a caller has to wait; 1 where the servers can not bear the load."""
-    if servers <= load:
-        return 1.0
-    found = next(one for one in sizings(load, 1.0, share=0.5, variation=1.0) if one.size == servers)
-    return found.waiting
-
-
 def advise(
     now: PoolStats,
     since: PoolStats | None,

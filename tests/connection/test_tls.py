@@ -221,6 +221,19 @@ async def test_a_server_may_want_a_certificate(world, certificates, tls_version)
                 await world.connect(address, Access(tls=without))
 
 
+async def test_a_hang_up_after_the_handshake_is_a_refusal_until_one_was_let_in(
+    world, certificates, trusting
+) -> None:
+    """A server that is restarted does it too, and is worth trying again soon."""
+    scripts = [TLSPeer.shake_hands, TLSPeer.introduce, TLSPeer.shake_hands]
+    async with TLSPeer(certificates.server.serving(), *scripts) as peer:
+        with pytest.raises(TLSError, match="as soon as the TLS handshake was over"):
+            await world.connect(peer.address, trusting)
+        (await world.connect(peer.address, trusting)).close()
+        with pytest.raises(ConnectionLost, match="as soon as the TLS handshake was over"):
+            await world.connect(peer.address, trusting)
+
+
 # What is no TLS.
 
 

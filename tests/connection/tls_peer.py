@@ -17,7 +17,7 @@ Script = Callable[["TLSPeer"], None]
 
 
 class TLSPeer:
-    """Accepts one connection, runs a script with it in a thread, and closes it.
+    """Accepts a connection for each script, one after the other; runs it in a thread, and closes.
 
     Attributes:
         address: Where it listens.
@@ -25,13 +25,12 @@ class TLSPeer:
         failure: What the script died of.
     """
 
-    def __init__(self, context: ssl.SSLContext, script: Script) -> None:
+    def __init__(self, context: ssl.SSLContext, *scripts: Script) -> None:
         self._context = context
-        self._script = script
+        self._scripts = scripts
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._run, name="tls-peer")
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._begin()
         self.address = TCPAddress(*self._listener.getsockname())
         self.sock = socket.socket()
         self.failure: BaseException | None = None
@@ -48,15 +47,22 @@ class TLSPeer:
         self.sock.close()
         assert kind is not None or self.failure is None, self.failure
 
+    def _begin(self) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+
     def _run(self) -> None:
         try:
             self._listener.settimeout(8)
-            accepted, _ = self._listener.accept()
-            self.sock.close()
-            self.sock = accepted
-            self.sock.settimeout(8)
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._script(self)
+            for script in self._scripts:
+                accepted, _ = self._listener.accept()
+                self.sock.close()
+                self.sock = accepted
+                self.sock.settimeout(8)
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._begin()
+                script(self)
+                self.sock.close()
         except BaseException as error:
             self.failure = error
         finally:

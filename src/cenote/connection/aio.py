@@ -163,7 +163,8 @@ async def _shake_hands(
     except ConnectionLost as error:
         advice = other_protocol(access.protocol)
         if access.tls is not None and not error.replied:
-            raise tls_failures.unwelcome(connection.address, error, advice) from error
+            known = access.tls.was_let_in(connection.address)
+            raise tls_failures.unwelcome(connection.address, error, advice, known=known) from error
         raise failures.hung_up(connection.address, error, advice) from error
 
 

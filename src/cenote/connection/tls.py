@@ -87,7 +87,7 @@ class Securing:
         tls: What the user asked for.
     """
 
-    __slots__ = ("_context", "_hostname", "_seen", "_sessions", "_tls")
+    __slots__ = ("_context", "_hostname", "_let_in", "_seen", "_sessions", "_tls")
 
     def __init__(self, tls: AnyTLS) -> None:
         self._tls = tls if isinstance(tls, TLS) else None
@@ -95,6 +95,7 @@ class Securing:
         self._hostname = tls.server_hostname if isinstance(tls, TLS) else None
         self._seen: _Signature = ()
         self._sessions: dict[Hashable, ssl.SSLSession] = {}
+        self._let_in: set[Hashable] = set()
 
     def context(self) -> ssl.SSLContext:
         """Return the context for the next connection.
@@ -138,10 +139,15 @@ class Securing:
             return Tunnel(context, name, None)
 
     def keep_session(self, key: Hashable, tunnel: Tunnel) -> None:
-        """Keep a connection's session for the next one to the same server."""
+        """Keep a connection's session for the next one to the same server, which has let it in."""
+        self._let_in.add(key)
         session = tunnel.session
         if session is not None:
             self._sessions[key] = session
+
+    def was_let_in(self, key: Hashable) -> bool:
+        """Tell whether the server has let a connection in that was secured by the same files."""
+        return key in self._let_in
 
     def _renew(self, tls: TLS, seen: _Signature) -> None:
         try:
@@ -152,6 +158,7 @@ class Securing:
             _log.warning("%s; going on with what was loaded before", error)
         else:
             self._context = context
+            self._let_in = set()
         self._seen = seen
 
 

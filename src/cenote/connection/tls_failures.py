@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from typing import Final
 
-from cenote.errors import TLSError
+from cenote.errors import ConnectionLost, TLSError
 
 _EXPIRED: Final = "renew it there, or correct this machine's clock"
 _NOT_TRUSTED: Final = (
@@ -66,9 +66,23 @@ def rejected(address: object, hostname: str | None, error: ssl.SSLError) -> TLSE
     return TLSError(f"no TLS with {address}: {_reason(error)}")
 
 
-def unwelcome(address: object, cause: object, advice: str) -> TLSError:
-    """The server ended the connection when the handshake was over, and had said nothing."""
-    return TLSError(
+def unwelcome(
+    address: object, cause: object, advice: str, *, known: bool
+) -> TLSError | ConnectionLost:
+    """The server ended the connection when the handshake was over, and had said nothing.
+
+    So does one that refuses the client's certificate, which will be so for long; and one that is
+    being restarted, or a proxy whose server is, which is worth trying again soon. That is what is
+    meant by one that has let a connection in before.
+
+    Args:
+        address: The peer.
+        cause: How the connection ended.
+        advice: What else may be changed.
+        known: It has let in a connection that was secured in the same way.
+    """
+    kind = ConnectionLost if known else TLSError
+    return kind(
         f"{address} hung up as soon as the TLS handshake was over ({cause}): servers that want a "
         "client's certificate do that to who has none, or not the right one; give one by "
         f"TLS(cert=..., key=...); {advice}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -36,3 +37,33 @@ async def test_a_cancelled_write_is_carried_to_its_end(many: bool) -> None:
             assert client.client_stats().ejections == 0
             assert await client.set("key", "newer") is True
             assert await alone.get("key") == "newer"
+
+
+async def test_a_cancelled_write_that_fails_later_is_no_error_of_the_loop() -> None:
+    """Nobody is left to be told of it: the loop would log that it was never retrieved."""
+    told: list[object] = []
+    down = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    with (
+        MemcachedServer() as first,
+        MemcachedServer() as second,
+        FaultProxy(first.endpoint) as proxy,
+    ):
+        both = Replicas(["{}:{}".format(*proxy.address), second.url])
+        async with (
+            AsyncClient([both], timeout=20.0, on_node_down=lambda *_: down.set()) as client,
+            AsyncClient(first.url) as alone,
+        ):
+            assert await client.set("key", 1) is True
+            proxy.replies = Stall()
+            task = asyncio.ensure_future(client.incr("key"))
+            while await alone.get("key") != 2:
+                pass
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.to_thread(proxy.reset)
+            await down.wait()
+            await asyncio.sleep(0)
+            gc.collect()
+    assert told == []

@@ -176,8 +176,14 @@ async def unbroken(work: Coroutine[Any, Any, T]) -> T:
     """Await work that a cancel must not break off: its caller goes, it ends by itself."""
     task = asyncio.ensure_future(work)
     _UNBROKEN.add(task)
-    task.add_done_callback(_UNBROKEN.discard)
+    task.add_done_callback(_ended)
     return await asyncio.shield(task)
+
+
+def _ended(task: asyncio.Future[Any]) -> None:
+    _UNBROKEN.discard(task)
+    if not task.cancelled():
+        task.exception()  # is raised to its caller; if he has gone, it is nobody's
 
 
 _UNBROKEN: set[asyncio.Future[Any]] = set()  # the loop itself holds tasks weakly

@@ -240,6 +240,20 @@ async def test_a_wrong_ttl_is_refused_by_every_command(client_aio, ttl):
     assert await client_aio.get("k") is None
 
 
+async def test_a_warning_names_the_line_that_read(client_aio, server):
+    """It is the user's, however many of ours lie between."""
+    async with AsyncClient(server.url, serde=Foreign()) as foreign:
+        await foreign.set("k", b"secret")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        await client_aio.get("k")
+        await client_aio.gets("k")
+        await client_aio.gat("k", 60)
+        await client_aio.get_many(["k"])
+        await client_aio.get_or_compute("k", lambda: "readable", 60)
+    assert {warning.filename for warning in told} == {__file__}
+
+
 async def test_what_was_warned_of_is_not_remembered_for_ever(client_aio, server, monkeypatch):
     """Not by us, nor in a module: the text holds the key."""
     monkeypatch.setattr(unreadable, "MOST", 8)

@@ -239,6 +239,20 @@ def test_a_wrong_ttl_is_refused_by_every_command(client_sync, ttl):
     assert client_sync.get("k") is None
 
 
+def test_a_warning_names_the_line_that_read(client_sync, server):
+    """It is the user's, however many of ours lie between."""
+    with Client(server.url, serde=Foreign()) as foreign:
+        foreign.set("k", b"secret")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        client_sync.get("k")
+        client_sync.gets("k")
+        client_sync.gat("k", 60)
+        client_sync.get_many(["k"])
+        client_sync.get_or_compute("k", lambda: "readable", 60)
+    assert {warning.filename for warning in told} == {__file__}
+
+
 def test_what_was_warned_of_is_not_remembered_for_ever(client_sync, server, monkeypatch):
     """Not by us, nor in a module: the text holds the key."""
     monkeypatch.setattr(unreadable, "MOST", 8)

@@ -227,7 +227,7 @@ class AsyncBase(AsyncHot):
         if flags == LEASE:
             return
         self._unreadable += 1
-        unreadable.warn(f"{key!r}: {error}; read as a miss", above=2)
+        unreadable.warn(f"{key!r}: {error}; read as a miss")
 
     async def _second_look(
         self, item: RawItem, key: AnyKey, wire: bytes, deadline: float

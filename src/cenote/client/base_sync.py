@@ -228,7 +228,7 @@ class Base(Hot):
         if flags == LEASE:
             return
         self._unreadable += 1
-        unreadable.warn(f"{key!r}: {error}; read as a miss", above=2)
+        unreadable.warn(f"{key!r}: {error}; read as a miss")
 
     def _second_look(
         self, item: RawItem, key: AnyKey, wire: bytes, deadline: float

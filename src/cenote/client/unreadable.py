@@ -12,6 +12,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from cenote.errors import UnknownFlagsWarning
+from cenote.pool.passed_over import borrower
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -22,18 +23,12 @@ MOST: Final = 1000
 _REGISTRY: Final[dict[Any, Any]] = {}
 
 
-def warn(text: str, above: int) -> None:
-    """Warn as `warnings.warn` does.
-
-    Args:
-        text: What is told.
-        above: How many calls above the caller the line is that is warned of.
-    """
+def warn(text: str) -> None:
+    """Warn as `warnings.warn` does, of the innermost line that is not cenote's."""
     if len(_REGISTRY) >= MOST:
         _REGISTRY.clear()
-    frame = sys._getframe(1)  # noqa: SLF001 - there is no other way to say where
-    for _ in range(above):
-        frame = frame.f_back or frame
+    caller = sys._getframe(1)  # noqa: SLF001 - there is no other way to say where
+    frame = borrower(caller) or caller
     warnings.warn_explicit(
         text,
         UnknownFlagsWarning,

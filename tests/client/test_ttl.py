@@ -58,6 +58,7 @@ def test_a_ttl_means_seconds_from_now_whatever_its_size(ttl, wire):
         (10**10, "2038"),
         (1e300, "2038"),
         (timedelta.max, "2038"),
+        (NOW + 60, "seconds from now, not a Unix time"),
     ],
 )
 def test_what_is_no_time_is_refused(ttl, says):

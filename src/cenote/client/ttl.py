@@ -47,7 +47,8 @@ def exptime(ttl: Ttl, wall_clock: Callable[[], float]) -> int:
     moment = math.ceil(wall_clock()) + seconds
     if moment > _LATEST:
         raise InvalidArgument(
-            "the ttl ends after January 2038, beyond memcached's clock: pass None for never"
+            "the ttl ends after January 2038, beyond memcached's clock: it is seconds from now, "
+            "not a Unix time; pass None for never"
         )
     return moment
 

@@ -124,6 +124,7 @@ def test_options_are_returned_as_text():
         (b"a", "not bytes"),
         (7, "not int"),
         ({"a": 1}, "not dict"),
+        ({"a", "b"}, "not set"),
         ([7], "not int"),
         ([("h", 11211)], "not tuple: write 'host:port', one str for each"),
         ([None], "not NoneType"),

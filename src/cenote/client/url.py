@@ -73,7 +73,9 @@ def read_servers(servers: Servers) -> Location:
     """
     if isinstance(servers, (str, Server, TCPAddress, UnixAddress)):
         return _read_one(servers)
-    if isinstance(servers, (bytes, dict)) or not hasattr(servers, "__iter__"):
+    # A set has another order in each process, and there are schemes that place keys by the order.
+    no_sequence = (bytes, dict, set, frozenset)
+    if isinstance(servers, no_sequence) or not hasattr(servers, "__iter__"):
         raise ConfigurationError(
             "servers is a URL, 'host:port', '/path.sock', a Server, an address, or a sequence of "
             f"those: not {type(servers).__name__}"

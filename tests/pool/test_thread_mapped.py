@@ -128,6 +128,16 @@ def test_threads_beyond_max_size_wait_for_one_to_relinquish(resident: Resident) 
         resident.do(pool.relinquish)
 
 
+def test_the_repr_shows_the_state() -> None:
+    with ThreadMappedPool(Links(), name="p") as pool:
+        with pool.connection():
+            assert repr(pool) == "<ThreadMappedPool 'p' ready: 1, 0 kept>"
+        assert repr(pool) == "<ThreadMappedPool 'p' ready: 1, 1 kept>"
+    with ThreadMappedPool(Links(), max_size=3, name="q") as limited:
+        use(limited)
+        assert repr(limited) == "<ThreadMappedPool 'q' ready: 1/3, 1 kept>"
+
+
 def test_an_error_of_a_pool_without_a_limit_names_none() -> None:
     with ThreadMappedPool(Links(connect=fail)) as pool:
         with pytest.raises(PoolTimeout, match="0 in use") as raised, pool.connection(timeout=0.01):

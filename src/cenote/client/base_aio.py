@@ -27,6 +27,7 @@ from cenote.cluster.aio import AsyncCluster, AsyncWay
 from cenote.errors import NodeDown, UnreadableValue, ValueTooLarge
 from cenote.node.aio import AsyncNode
 from cenote.pool import Observer
+from cenote.pool.uncopied import Uncopied
 from cenote.protocol import MetaReply, RawItem, Request, binary
 from cenote.protocol.encoders import Encoders
 from cenote.runtime.aio import Exchange, sleep
@@ -46,7 +47,7 @@ def _failing(error: Exception) -> Exchange:
     return fail
 
 
-class AsyncBase(AsyncHot):
+class AsyncBase(Uncopied, AsyncHot):
     """The state of a client; the commands are in the classes made from this one."""
 
     def __init__(

@@ -28,6 +28,7 @@ from cenote.cluster.sync import Cluster, Way
 from cenote.errors import NodeDown, UnreadableValue, ValueTooLarge
 from cenote.node.sync import Node
 from cenote.pool import Observer
+from cenote.pool.uncopied import Uncopied
 from cenote.protocol import MetaReply, RawItem, Request, binary
 from cenote.protocol.encoders import Encoders
 from cenote.runtime.sync import Exchange, sleep
@@ -47,7 +48,7 @@ def _failing(error: Exception) -> Exchange:
     return fail
 
 
-class Base(Hot):
+class Base(Uncopied, Hot):
     """The state of a client; the commands are in the classes made from this one."""
 
     def __init__(

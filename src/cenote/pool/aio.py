@@ -25,6 +25,7 @@ from cenote.pool.observer import Observer
 from cenote.pool.options import DEFAULTS, Fairness, Nested, OnDown, Order, PoolOptions
 from cenote.pool.sizing import SHARE, Advice
 from cenote.pool.stats import CloseReport, Holder, PoolStats
+from cenote.pool.uncopied import Uncopied
 from cenote.pool.waiters import Ticket
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ _GRACE = 0.1  # seconds that what hangs is given to end once close has cancelled
 _numbers = count(1)
 
 
-class AsyncPool(AsyncDriver[T]):
+class AsyncPool(Uncopied, AsyncDriver[T]):
     """A pool of connections (or anything else that is dear to open) for asyncio.
 
     It opens on first use, or in ``async with pool:``, and belongs to that loop; after ``close`` it

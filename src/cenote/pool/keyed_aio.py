@@ -31,6 +31,7 @@ from cenote.pool.keyring import Keyring
 from cenote.pool.observer import Observer
 from cenote.pool.options import DEFAULTS, Fairness, Nested, OnDown, Order, PoolOptions
 from cenote.pool.stats import CloseReport, Holder, PoolStats
+from cenote.pool.uncopied import Uncopied
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -104,7 +105,7 @@ class Home:
             raise wrong(f"used in {running!r}: make one pool for each event loop")
 
 
-class AsyncKeyedPool(AsyncKeyedFront[K, T], KeyedAdvice[K]):
+class AsyncKeyedPool(Uncopied, AsyncKeyedFront[K, T], KeyedAdvice[K]):
     """Pools of connections to many keys (hosts, databases, tenants), for asyncio.
 
     Each key has at most ``max_per_key`` connections, all keys together ``max_total``. To make room

@@ -32,6 +32,7 @@ from cenote.pool.observer import Observer
 from cenote.pool.options import DEFAULTS, Fairness, Nested, OnDown, Order, PoolOptions
 from cenote.pool.stats import CloseReport, Holder, PoolStats
 from cenote.pool.sync import Pool, let_go
+from cenote.pool.uncopied import Uncopied
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class KeyPool(Pool[T]):
             self._keyring.rouse(KEEPER.call)
 
 
-class KeyedPool(KeyedFront[K, T], KeyedAdvice[K]):
+class KeyedPool(Uncopied, KeyedFront[K, T], KeyedAdvice[K]):
     """Pools of connections to many keys (hosts, databases, tenants), for threads.
 
     Each key has at most ``max_per_key`` connections, all keys together ``max_total``. To make room

@@ -29,13 +29,14 @@ from cenote.pool.observer import Observer
 from cenote.pool.options import DEFAULTS, Fairness, Nested, OnDown, Order, PoolOptions
 from cenote.pool.sizing import SHARE, Advice
 from cenote.pool.stats import CloseReport, Holder, PoolStats
+from cenote.pool.uncopied import Uncopied
 
 T = TypeVar("T")
 
 _numbers = count(1)
 
 
-class Pool(Driver[T]):
+class Pool(Uncopied, Driver[T]):
     """A pool of connections, or of anything else that is dear to open, for threads.
 
     Opens no connection and starts no thread until it is used or opened. Closed, it stays closed.

@@ -29,6 +29,7 @@ from cenote.pool.observer import Observer
 from cenote.pool.options import DEFAULTS, NO_LIMIT, OnDown
 from cenote.pool.stats import CloseReport, Holder, PoolStats, Reason
 from cenote.pool.sync import Pool
+from cenote.pool.uncopied import Uncopied
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ def _spares(bindings: Bindings[T]) -> list[deque[Entry[T]]]:
     return [binding.spare for binding in _living(bindings)]
 
 
-class ThreadMappedPool(Generic[T]):
+class ThreadMappedPool(Uncopied, Generic[T]):
     """One connection a thread, opened when the thread first needs it.
 
     Nested ``with`` blocks of one thread share its connection, and are one lease: it ends with the
@@ -226,6 +227,13 @@ class ThreadMappedPool(Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        core = self._pool._core
+        limit = "" if core.max_size >= NO_LIMIT else f"/{core.max_size}"
+        kept = sum(map(len, _spares(self._bindings)))
+        state = f"{core.phase}: {core.size}{limit}, {kept} kept"
+        return f"<{type(self).__name__} {self.name!r} {state}>"
 
     def _bind_anew(self) -> None:
         self._local = threading.local()

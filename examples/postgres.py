@@ -13,6 +13,8 @@ from cenote import Pool, connectors
 
 
 def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     dsn = sys.argv[1]
     database = connectors.dbapi(lambda: psycopg.connect(dsn), ping="select 1")
     with Pool(database, max_size=1) as pool:  # so that each block gets the same connection

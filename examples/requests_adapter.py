@@ -13,6 +13,8 @@ from cenote.integrations.requests import CenoteAdapter
 
 
 def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     adapter = CenoteAdapter(max_total=100, max_per_host=10, timeout=2.0)
     with requests.Session() as session:
         session.mount("http://", adapter)

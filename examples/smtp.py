@@ -28,6 +28,8 @@ class Mail:
 
 
 def main() -> None:
+    if len(sys.argv) < 5:
+        sys.exit(__doc__)
     host, port, sender, *receivers = sys.argv[1:]
     with Pool(Mail(host, int(port)), max_size=2, check_after=10.0) as pool:
         for receiver in receivers:

@@ -14,6 +14,8 @@ from cenote import connectors
 
 
 def main() -> None:
+    if len(sys.argv) < 5:
+        sys.exit(__doc__)
     host, port, authority, *questions = sys.argv[1:]
     service = connectors.tcp(host, int(port), tls=cenote.TLS(ca=authority))
     with cenote.Pool(service, max_size=4, timeout=5.0) as pool:

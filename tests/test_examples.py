@@ -101,6 +101,17 @@ def test_it_runs_alone(name: str) -> None:
     assert run(name) == ALONE[name]
 
 
+@pytest.mark.parametrize("name", sorted(WITH_A_SERVER))
+def test_it_says_what_it_needs(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, f"examples/{name}"],
+        cwd=ROOT, capture_output=True, encoding="utf-8", check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"python examples/{name} " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_service_is_asked_over_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     with LineServer(tls=authority.issue().serving()) as service:

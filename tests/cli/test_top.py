@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -251,6 +252,9 @@ class Screen:
     def press(self, key: str) -> None:
         os.write(self._terminal, key.encode())
 
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
     def wait_for(self, text: str) -> None:
         """Wait until a text is shown after what was waited for before."""
         with self._changed:
@@ -292,9 +296,21 @@ def test_it_lives_in_a_terminal_obeys_keys_and_leaves_it_as_it_was(
         screen.wait_for("paused")
         screen.press("p")
         screen.wait_for("by busy")
+        screen.press("\x1b[B")  # the arrow down
+        screen.press("s")
+        screen.wait_for("by waiting")
         service.close()
         screen.wait_for("no answer, asking again")
     finally:
         screen.press("q")
         assert screen.ended() == 0
     assert "\x1b[?1049l" in screen.shown  # back from the other screen
+
+
+def test_ctrl_c_ends_it_as_q_does(busy: tuple[Pool[Thing], Service]) -> None:
+    screen = Screen(busy[1].endpoint)
+    screen.wait_for("by name")
+    screen.interrupt()
+    assert screen.ended() == 0
+    assert "\x1b[?1049l" in screen.shown
+    assert "Aborted" not in screen.shown

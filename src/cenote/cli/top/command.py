@@ -10,7 +10,7 @@ import termios
 import tty
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 
 import click
@@ -25,7 +25,8 @@ from cenote.telemetry.endpoint import DEFAULT, Endpoint
 
 _WINDOW = 5.0  # seconds that rates are told of
 _LINES = 50  # of a view that is printed once
-_QUIT = ("q", "Q", "\x1b", "\x03")
+_ESCAPE = "\x1b"
+_QUIT = ("q", "Q", _ESCAPE)
 
 
 @click.command()
@@ -60,7 +61,8 @@ def top(
         told = rows([first, last], order)
         console.print(draw(last, told, order=order, size=(console.width, _LINES)))
     else:
-        watch(console, asked, token, interval, order)
+        with suppress(KeyboardInterrupt):  # as good a way to end it as any
+            watch(console, asked, token, interval, order)
 
 
 def watch(
@@ -105,11 +107,24 @@ class _Keyboard:
         self._stream = stream
 
     def __call__(self, seconds: float) -> str:
-        """Return the key that is pressed within so many seconds; empty: none."""
-        ready, _, _ = select.select([self._stream], [], [], seconds)
-        if not ready:
+        """Return the key that is pressed within so many seconds; empty: none, or a longer one."""
+        if not self._has_input(seconds):
             return ""
-        return (os.read(self._stream, 1) or b"q").decode("latin-1")
+        key = (os.read(self._stream, 1) or b"q").decode("latin-1")
+        if key == _ESCAPE and self._has_input(0):  # an arrow, say, which begins with it
+            self._pass_over()
+            return ""
+        return key
+
+    def _pass_over(self) -> None:
+        """Read what a longer key sends behind the escape: a bracket, digits, and a letter."""
+        os.read(self._stream, 1)
+        while self._has_input(0) and os.read(self._stream, 1) < b"@":
+            pass
+
+    def _has_input(self, seconds: float) -> bool:
+        ready, _, _ = select.select([self._stream], [], [], seconds)
+        return bool(ready)
 
 
 @contextmanager

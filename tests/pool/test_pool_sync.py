@@ -9,9 +9,11 @@ import re
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -624,6 +626,30 @@ def test_a_finalizer_that_runs_under_the_pools_own_lock_does_not_deadlock(said: 
             gc.collect()
         pool.release(pool.acquire())
         assert pool.stats().lost == 1
+
+
+def test_a_pool_that_is_being_dropped_is_not_looked_after_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it is finalized the keeper can still get hold of it, and would keep it."""
+    pools = [Pool(Links())]
+    with pools[0].connection():
+        pass
+    pools[0].invalidate_all()
+    await_stats(pools[0], lambda: pools[0].stats().size == 0)
+    dropped = weakref.ref(pools[0])
+    answers: Queue[float | None] = Queue()
+
+    def poke() -> None:
+        revived = dropped()
+        assert revived is not None
+        answers.put(revived.visit())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KEEPER, "poke", poke)
+        pools.clear()
+        assert answers.get(timeout=PATIENCE) is None
+    KEEPER.poke()
 
 
 def test_a_resource_that_can_not_be_referenced_weakly_can_be_leased_all_the_same() -> None:

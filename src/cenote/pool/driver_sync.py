@@ -96,6 +96,7 @@ class Driver(Front[T]):
         self._onlookers: dict[Gate, Callable[[], bool]] = {}
         self._expected = NEVER  # when the keeper will come by
         self._kept = False  # whether it has been here, and will come again
+        self._dropped = False  # by everybody: it is being finalized
         super().__init__(self._core.stack, clock)
 
     # Acquiring.
@@ -303,11 +304,10 @@ class Driver(Front[T]):
         """Called by the keeper: do what is due; see ``Kept``."""
         core = self._core
         with self._lock:
+            if self._dropped:
+                return None
             now = self.clock()
-            if core.due <= now:
-                core.tick(now)
-            else:
-                core.settle(now)
+            (core.tick if core.due <= now else core.settle)(now)
             self._rouse()
             over = core.over
             self._expected, self._kept = core.due, not over

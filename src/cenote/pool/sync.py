@@ -235,11 +235,13 @@ class Pool(Uncopied, Driver[T]):
         core = getattr(self, "_core", None)
         if core is None or sys.is_finalizing():
             return
+        self._dropped = True  # until this ends, the keeper can still get hold of it
         left = core.disown() if core.phase != "closed" else []
+        if left:
+            KEEPER.adopt(partial(let_go, self._hooks, left))
+        KEEPER.poke()
         if not left:
-            KEEPER.poke()
             return
-        KEEPER.adopt(partial(let_go, self._hooks, left))
         warnings.warn(
             f"pool {self._name!r} was dropped with {len(left)} connections open: close it",
             ResourceWarning,

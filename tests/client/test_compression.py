@@ -66,7 +66,7 @@ def test_what_is_long_is_compressed_and_read_again(name, codec, bit):
         assert len(data) < 500
         assert flags == plain.dumps(value)[1] | bit
         assert serde.loads(data, flags) == value
-        assert dumps_all(serde, [value, b"short"]) == (
+        assert dumps_all(serde, [value, b"short"], ["long", "short"]) == (
             [data, b"short"],
             [flags, plain.dumps(b"")[1]],
         )

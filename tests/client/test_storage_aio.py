@@ -147,6 +147,12 @@ async def test_what_can_not_be_stored_is_refused_before_a_byte_is_sent(client_ai
     assert await client_aio.get("k") is None
 
 
+async def test_of_many_values_the_one_that_can_not_be_stored_is_named(client_aio):
+    with pytest.raises(NotSerializable, match=r"^'second': JSON would turn a tuple into a list"):
+        await client_aio.set_many({"first": [1], "second": (1,), "third": "text"})
+    assert await client_aio.get_many(["first", "second", "third"]) == {}
+
+
 @pytest.mark.parametrize("ttl", [0, -1, timedelta(seconds=-1), -0.5], ids=str)
 async def test_a_ttl_that_is_over_stores_nothing_to_be_read(client_aio, ttl):
     assert await client_aio.set("k", 1, ttl) is True

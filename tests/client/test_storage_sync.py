@@ -148,6 +148,12 @@ def test_what_can_not_be_stored_is_refused_before_a_byte_is_sent(client_sync, va
     assert client_sync.get("k") is None
 
 
+def test_of_many_values_the_one_that_can_not_be_stored_is_named(client_sync):
+    with pytest.raises(NotSerializable, match=r"^'second': JSON would turn a tuple into a list"):
+        client_sync.set_many({"first": [1], "second": (1,), "third": "text"})
+    assert client_sync.get_many(["first", "second", "third"]) == {}
+
+
 @pytest.mark.parametrize("ttl", [0, -1, timedelta(seconds=-1), -0.5], ids=str)
 def test_a_ttl_that_is_over_stores_nothing_to_be_read(client_sync, ttl):
     assert client_sync.set("k", 1, ttl) is True

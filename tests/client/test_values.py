@@ -258,7 +258,7 @@ def test_what_a_serde_may_not_return_is_not_stored(answer):
     with pytest.raises(NotSerializable, match=r"serde\.dumps returns \(bytes, flags\), not "):
         serde.dumps("value")
     with pytest.raises(NotSerializable):
-        dumps_all(serde, ["value"])
+        dumps_all(serde, ["value"], ["key"])
 
 
 def test_an_error_of_ones_own_serde_is_passed_on():
@@ -281,7 +281,7 @@ def test_an_unknown_serde_is_refused_with_the_legal_ones(choice):
 @pytest.mark.parametrize("values", [[], [b"a", b"b"], ["a"], [b"a", "b", 3], [b"a", None]])
 def test_many_values_are_stored_as_each_would_be(values):
     for serde in (json_serde, pickle_serde):
-        data, flags = dumps_all(serde, values)
+        data, flags = dumps_all(serde, values, values)
         assert list(zip(data, flags, strict=True)) == [serde.dumps(value) for value in values]
 
 

@@ -117,7 +117,7 @@ class Storage(Several):
         deadline = monotonic() + self._timeout
         names = mapped(mapping)
         wires = self._wires(names)
-        data, flags = dumps_all(self._serde, list(mapping.values()))
+        data, flags = dumps_all(self._serde, list(mapping.values()), names)
         expiry = self._exptime(ttl)
         if not names:
             return []

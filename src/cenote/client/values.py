@@ -124,16 +124,21 @@ class CheckedSerde(Serialisation):
 
 
 def dumps_all(
-    serde: Serialisation, values: Sequence[object]
+    serde: Serialisation, values: Sequence[object], names: Sequence[object]
 ) -> tuple[Sequence[bytes], Sequence[int]]:
     """Return the bytes and the flags of many values: two sequences, in the values' order.
 
     Raises:
-        NotSerializable: One of the values can not be stored.
+        NotSerializable: One of the values can not be stored; the message says by its name which.
     """
     if serde.takes_bytes and set(map(type, values)) == {bytes}:
         return cast("Sequence[bytes]", values), [BYTES] * len(values)
-    dumped = [serde.dumps(value) for value in values]
+    dumped: list[tuple[bytes, int]] = []
+    try:
+        for value in values:
+            dumped.append(serde.dumps(value))  # noqa: PERF401 - its length says who failed
+    except NotSerializable as error:
+        raise NotSerializable(f"{names[len(dumped)]!r}: {error}") from error
     return [data for data, _ in dumped], [flags for _, flags in dumped]
 
 

@@ -320,7 +320,7 @@ async def test_what_was_tampered_with_is_not_believed(world, secured, trusting) 
     with FaultProxy(secured.endpoint) as proxy:
         connection = await world.connect(TCPAddress(*proxy.address), trusting)
         await world.exchange(connection, store("set", b"k", bytes(5000), 0, 0))
-        proxy.replies = Corrupt(at=3000, by=b"!")
+        proxy.replies = Corrupt(at=3000, by=b"tampered")
         with pytest.raises(ConnectionLost):
             await world.exchange(connection, get(b"k"))
         assert not connection.clean

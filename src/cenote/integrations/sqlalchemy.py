@@ -117,7 +117,8 @@ class CenotePool(sqlalchemy.pool.Pool):
         try:
             return self._acquire(self._patience())
         except (PoolTimeout, PoolSaturated) as error:
-            raise exc.TimeoutError(str(error), code=_TOO_LATE) from error
+            told = str(error).replace(" max_size ", " pool_size or max_overflow ")
+            raise exc.TimeoutError(told, code=_TOO_LATE) from error
 
     def _patience(self) -> float | None:
         """The seconds to wait: the timeout is for connections in use, not for room there is."""

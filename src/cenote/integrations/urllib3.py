@@ -55,7 +55,8 @@ class _Host(HTTPConnectionPool):
         try:
             connection = self.connections.acquire(self, ... if timeout is None else timeout)
         except (PoolTimeout, PoolSaturated) as error:
-            raise EmptyPoolError(self, str(error)) from error
+            told = str(error).replace(" max_per_key ", " max_per_host ")  # as it is called here
+            raise EmptyPoolError(self, told) from error
         except PoolClosed as error:
             raise ClosedPoolError(self, str(error)) from error
         self._latest.connection = connection

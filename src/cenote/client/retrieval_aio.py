@@ -15,7 +15,7 @@ from cenote.client.several_aio import AsyncSeveral, failures_of
 from cenote.client.ttl import Ttl
 from cenote.errors import UnreadableValue
 from cenote.protocol import TOUCHED, RawItem, Request
-from cenote.runtime.aio import monotonic
+from cenote.runtime.aio import monotonic, together
 
 
 class AsyncRetrieval(AsyncSeveral):
@@ -145,11 +145,14 @@ class AsyncRetrieval(AsyncSeveral):
         """Read what a server has found into ``values``."""
         if not found:
             return
+        empty = [wire for wire, (value, flags, _) in found.items() if not (value or flags)]
+        if empty:
+            mine = dict(zip(wires, names, strict=True))
+            looks = [(wire, mine[wire]) for wire in empty if wire in mine]
+            await together([self._look_again(found, *look, deadline) for look in looks])
         find, loads, verbatim = found.get, self._loads, self._verbatim
         for name, wire in zip(names, wires, strict=True):
             item = find(wire)
-            if item is not None and not (item[0] or item[1]):
-                item = await self._second_look(item, name, wire, deadline)
             if item is None:
                 continue
             value, flags, _ = item
@@ -160,6 +163,15 @@ class AsyncRetrieval(AsyncSeveral):
                 values[name] = loads(value, flags)
             except UnreadableValue as error:
                 self._skip(error, flags, name)
+
+    async def _look_again(
+        self, found: dict[bytes, RawItem], wire: bytes, key: AnyKey, deadline: float
+    ) -> bool:
+        """Put what an empty item turns out to be in its place; tell whether it is anything."""
+        looked = await self._second_look(found.pop(wire), key, wire, deadline)
+        if looked is not None:
+            found[wire] = looked
+        return looked is not None
 
     async def _read(
         self, item: RawItem, key: AnyKey, wire: bytes, deadline: float, default: object

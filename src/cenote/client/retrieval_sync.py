@@ -16,7 +16,7 @@ from cenote.client.several_sync import Several, failures_of
 from cenote.client.ttl import Ttl
 from cenote.errors import UnreadableValue
 from cenote.protocol import TOUCHED, RawItem, Request
-from cenote.runtime.sync import monotonic
+from cenote.runtime.sync import monotonic, together
 
 
 class Retrieval(Several):
@@ -146,11 +146,14 @@ class Retrieval(Several):
         """Read what a server has found into ``values``."""
         if not found:
             return
+        empty = [wire for wire, (value, flags, _) in found.items() if not (value or flags)]
+        if empty:
+            mine = dict(zip(wires, names, strict=True))
+            looks = [(wire, mine[wire]) for wire in empty if wire in mine]
+            together([self._look_again(found, *look, deadline) for look in looks])
         find, loads, verbatim = found.get, self._loads, self._verbatim
         for name, wire in zip(names, wires, strict=True):
             item = find(wire)
-            if item is not None and not (item[0] or item[1]):
-                item = self._second_look(item, name, wire, deadline)
             if item is None:
                 continue
             value, flags, _ = item
@@ -161,6 +164,15 @@ class Retrieval(Several):
                 values[name] = loads(value, flags)
             except UnreadableValue as error:
                 self._skip(error, flags, name)
+
+    def _look_again(
+        self, found: dict[bytes, RawItem], wire: bytes, key: AnyKey, deadline: float
+    ) -> bool:
+        """Put what an empty item turns out to be in its place; tell whether it is anything."""
+        looked = self._second_look(found.pop(wire), key, wire, deadline)
+        if looked is not None:
+            found[wire] = looked
+        return looked is not None
 
     def _read(
         self, item: RawItem, key: AnyKey, wire: bytes, deadline: float, default: object

@@ -252,8 +252,8 @@ class Screen:
     def press(self, key: str) -> None:
         os.write(self._terminal, key.encode())
 
-    def interrupt(self) -> None:
-        self._process.send_signal(signal.SIGINT)
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def wait_for(self, text: str) -> None:
         """Wait until a text is shown after what was waited for before."""
@@ -307,10 +307,13 @@ def test_it_lives_in_a_terminal_obeys_keys_and_leaves_it_as_it_was(
     assert "\x1b[?1049l" in screen.shown  # back from the other screen
 
 
-def test_ctrl_c_ends_it_as_q_does(busy: tuple[Pool[Thing], Service]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_as_q_does(
+    busy: tuple[Pool[Thing], Service], number: signal.Signals
+) -> None:
     screen = Screen(busy[1].endpoint)
     screen.wait_for("by name")
-    screen.interrupt()
+    screen.send(number)
     assert screen.ended() == 0
     assert "\x1b[?1049l" in screen.shown
     assert "Aborted" not in screen.shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import sys
 import termios
 import tty
@@ -61,6 +62,7 @@ def top(
         told = rows([first, last], order)
         console.print(draw(last, told, order=order, size=(console.width, _LINES)))
     else:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is to be restored
         with suppress(KeyboardInterrupt):  # as good a way to end it as any
             watch(console, asked, token, interval, order)
 

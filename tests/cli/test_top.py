@@ -264,7 +264,10 @@ class Screen:
             self.shown = self.shown.partition(text)[2]
 
     def ended(self) -> int:
-        code = self._process.wait(timeout=60)
+        try:
+            code = self._process.wait(timeout=60)
+        finally:
+            self._process.kill()
         self._reader.join()
         os.close(self._terminal)
         return code
@@ -311,7 +314,12 @@ def test_it_lives_in_a_terminal_obeys_keys_and_leaves_it_as_it_was(
 def test_a_signal_ends_it_as_q_does(
     busy: tuple[Pool[Thing], Service], number: signal.Signals
 ) -> None:
-    screen = Screen(busy[1].endpoint)
+    """Also where whoever started it ignores the signal, as a shell does for a job beside it."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        screen = Screen(busy[1].endpoint)
+    finally:
+        signal.signal(number, before)
     screen.wait_for("by name")
     screen.send(number)
     assert screen.ended() == 0

@@ -62,7 +62,8 @@ def top(
         told = rows([first, last], order)
         console.print(draw(last, told, order=order, size=(console.width, _LINES)))
     else:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is to be restored
+        for number in (signal.SIGINT, signal.SIGTERM):  # the terminal is to be restored
+            signal.signal(number, signal.default_int_handler)
         with suppress(KeyboardInterrupt):  # as good a way to end it as any
             watch(console, asked, token, interval, order)
 

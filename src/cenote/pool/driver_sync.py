@@ -18,7 +18,6 @@ guarantee.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import warnings
 from collections import deque
@@ -37,6 +36,7 @@ from cenote.pool.crew_sync import Crew, Work
 from cenote.pool.fast import DETACHED, FOREIGN, NEVER, RESERVED
 from cenote.pool.fast_path import Entry
 from cenote.pool.fast_path_sync import Front
+from cenote.pool.frames_sync import current_frames
 from cenote.pool.gate_sync import Gate, ThreadTicket
 from cenote.pool.keeper_sync import KEEPER
 from cenote.pool.leaks import place
@@ -286,17 +286,17 @@ class Driver(Front[T]):
         try:
             with self._lock:
                 self._onlookers[gate] = condition
-            while not (met := self._holds(condition)) and (left := deadline - self.clock()) > 0:
+            while True:
+                with self._lock:  # to return from here would leave a gap before its release
+                    met = condition()
+                left = deadline - self.clock()
+                if met or left <= 0:
+                    return met
                 gate.wait(min(left, _HEARTBEAT))
                 self._follow_up()
-            return met
         finally:
             with self._lock:
                 self._onlookers.pop(gate, None)
-
-    def _holds(self, condition: Callable[[], bool]) -> bool:
-        with self._lock:
-            return condition()
 
     # The keeper's visits.
 
@@ -389,9 +389,9 @@ def _warn(notice: Warn) -> None:
 def _describe(ident: object) -> tuple[str, str]:
     """Name a thread, and say where it is now."""
     names = (thread.name for thread in threading.enumerate() if thread.ident == ident)
-    frame = sys._current_frames().get(ident) if isinstance(ident, int) else None
+    frame = current_frames().get(ident) if isinstance(ident, int) else None
     return next(names, f"thread {ident}"), place(frame)
 
 
 def _is_gone(ident: object) -> bool:
-    return isinstance(ident, int) and ident not in sys._current_frames()
+    return isinstance(ident, int) and ident not in current_frames()

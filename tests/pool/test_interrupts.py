@@ -285,16 +285,19 @@ def test_a_strike_anywhere_in_a_wait_passes_on_what_was_granted(fairness: Any) -
 
 @pytest.mark.tracer
 def test_a_strike_anywhere_in_the_other_verbs() -> None:
+    def speak(pool: Pool[Wire]) -> None:
+        pool.open(wait=True)
+        pool.stats()
+        conn = pool.try_acquire()
+        if conn is not None:
+            pool.release(conn)
+        pool.invalidate_all()
+        pool.resize(0, 2)
+
     def scenario(striker: Striker) -> None:
         pool = Pool(Wires(), max_size=2, min_size=1)
         with suppress(Strike), striker.at_work():
-            pool.open()
-            pool.stats()
-            pool.invalidate_all()
-            pool.resize(0, 2)
-            conn = pool.try_acquire()
-            if conn is not None:
-                pool.release(conn)
+            speak(pool)  # what it has in hand is dropped where it is struck
         gc.collect()
         whole(pool)
         pool.close()

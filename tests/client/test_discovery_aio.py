@@ -142,7 +142,7 @@ async def test_an_older_version_is_ignored(amazon, nodes, make_aio):
 )
 async def test_the_last_good_list_is_kept(amazon, make_aio, answer):
     client = make_aio(
-        amazon.url, discovery=ElastiCache(interval=0.05, timeout=0.5), timeout=PATIENT
+        amazon.url, discovery=ElastiCache(interval=0.05, timeout=1.5), timeout=PATIENT
     )
     await client.set_many(VALUES)
     amazon.answer = answer

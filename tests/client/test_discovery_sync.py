@@ -143,7 +143,7 @@ def test_an_older_version_is_ignored(amazon, nodes, make_sync):
 )
 def test_the_last_good_list_is_kept(amazon, make_sync, answer):
     client = make_sync(
-        amazon.url, discovery=ElastiCache(interval=0.05, timeout=0.5), timeout=PATIENT
+        amazon.url, discovery=ElastiCache(interval=0.05, timeout=1.5), timeout=PATIENT
     )
     client.set_many(VALUES)
     amazon.answer = answer

@@ -27,7 +27,7 @@ from tests.client.together_sync import Gate, together
 from tests.client.troubled_sync import World
 
 PATIENT = 10.0
-TIMEOUT = 1.0
+TIMEOUT = 1.5
 """Seconds that a client waits for a server that is frozen."""
 LATE = 5.0
 """How long after its deadline a call may end on a busy machine, in seconds."""

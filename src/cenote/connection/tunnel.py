@@ -40,7 +40,7 @@ class Tunnel:
         session: A TLS session to resume, of the same context; None: begin anew.
 
     Raises:
-        ValueError: The session is of another context.
+        ValueError: The TLS session is of another context.
 
     Attributes:
         established: Whether the handshake is over.
